@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* From YAML texts to one configuration, or to the list of everything that is wrong.
+ *
+ * Reading and building are apart so that every worker builds from the very same texts: who
+ * accepts a configuration stores its sources in the database under a generation number and
+ * the others build from there. Sources hold `${VAR}` unexpanded: no secret is stored.
+ * Any thread; the environment must not change while the program runs.
+ */
+#ifndef AGW_CONFIG_LOAD_H
+#define AGW_CONFIG_LOAD_H
+
+#include "config/config.h"
+#include "util/err.h"
+
+enum { CONFIG_FILE_MAX = 16 << 20, CONFIG_ERRORS_MAX = 200 };
+
+struct config_source {
+    char *path; /* as shown in messages; NULL for a component without a file (tools) */
+    char *text; /* NULL with path NULL */
+};
+
+struct config_sources {
+    struct config_source component[CONFIG_COMPONENTS];
+};
+
+/* One thing that is wrong. line and column start at 1, 0 = the file as a whole. */
+struct config_error {
+    char *file;
+    int line, column;
+    char *message;
+};
+
+struct config_errors {
+    size_t count; /* at most CONFIG_ERRORS_MAX; the last then says that there are more */
+    struct config_error *list;
+};
+
+/* Adds one; silently full past the maximum. */
+void config_errors_add(struct config_errors *errors, const char *file, int line, int column,
+                       const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Sorted by file, line, column as "file:line:column: message\n" each; malloc'ed. */
+char *config_errors_text(const struct config_errors *errors);
+void config_errors_free(struct config_errors *errors);
+
+/* Reads gateway.yaml and the files it (or the environment) names. 0, or AGW_ECONFIG with
+ * at least one error. Relative names are relative to gateway.yaml's folder. */
+int config_sources_read(const char *gateway_file, struct config_sources *sources,
+                        struct config_errors *errors);
+
+/* The sources as one JSON object {"gateway": {"path","text"}, ...} and back: the form that
+ * is stored by content hash. */
+json_t *config_sources_json(const struct config_sources *sources);
+int config_sources_from_json(const json_t *value, struct config_sources *sources,
+                             struct err *e);
+void config_sources_free(struct config_sources *sources);
+
+/* Builds and checks across files (unknown upstream names, duplicate ids, no keys ...).
+ * 0 and *config with one reference, or AGW_ECONFIG and every error at once. */
+int config_build(const struct config_sources *sources, struct config **config,
+                 struct config_errors *errors);
+
+#endif

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: MIT
+sbin_PROGRAMS += agent-gateway
+agent_gateway_SOURCES = src/gateway/main.c
+agent_gateway_LDADD = $(AGW_LIBS)

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* What this process knows of the policy: configuration, key index and overrides of one
+ * revision, immutable and shared by reference count. policy_acquire() compares one number
+ * and reads anew when it differs, so every request sees what was answered before it began.
+ */
+#ifndef AGW_POLICY_STATE_H
+#define AGW_POLICY_STATE_H
+
+#include "config/config.h"
+#include "policy/authenticate.h"
+#include "store/overrides.h"
+#include "store/store.h"
+
+struct policy_state; /* per process: the current snapshot */
+
+/* One revision. Everything in it is const while it is held. */
+struct policy {
+    struct config *config;
+    struct key_index *keys;         /* policy/authenticate.h */
+    void *derived;                  /* what the hooks made of `config` */
+    struct override_list overrides; /* active at load; decide_agent() checks the time again */
+    uint64_t revision;
+};
+
+/* What upper floors derive from a configuration (the catalog of agents, the upstreams):
+ * `derive` runs before a new configuration is published, and NULL with *e set keeps the old
+ * one; its result travels with the snapshot and `drop` frees it after the last user. */
+struct policy_hooks {
+    void *(*derive)(void *arg, struct config *config, struct err *e);
+    void (*drop)(void *derived);
+    void *arg;
+};
+
+/* `config` (one reference is taken over; its generation is set) is what this process starts
+ * with. `origin` as in store/configurations.h: the path of gateway.yaml. */
+int policy_state_open(struct store *store, const char *origin, struct config *config,
+                      const struct policy_hooks *hooks, struct policy_state **state,
+                      struct err *e);
+void policy_state_close(struct policy_state **state);
+
+/* The current policy, refreshed if the revision moved. AGW_ESTORE when it cannot be read
+ * (fail closed). */
+int policy_acquire(struct policy_state *state, struct policy **policy, struct err *e);
+void policy_release(struct policy **policy);
+
+/* Reads the files of `origin`, builds, registers and publishes: the reload of SIGHUP and of
+ * the refresh endpoints. Either all of it takes effect in every worker or nothing. On
+ * AGW_ECONFIG *errors_text (malloc'ed, for the caller) is "file:line:column: message\n"
+ * each; logging, counting and the errors ring are done here. `component` is the word for
+ * log and metrics ("security", "all" ...). */
+int policy_reload(struct policy_state *state, const char *component, int64_t *generation,
+                  char **errors_text, struct err *e);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* Temporary grants: rows that are created, revoked, and expire by themselves. Every change
+ * and its audit row are one transaction.
+ */
+#ifndef AGW_STORE_OVERRIDES_H
+#define AGW_STORE_OVERRIDES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/audit_rows.h"
+#include "store/store.h"
+
+enum { OVERRIDE_ID_SIZE = 24 }; /* "ovr_" + 16 hex digits + NUL */
+
+struct override {
+    char id[OVERRIDE_ID_SIZE];
+    char *pattern, *key_id, *reason, *created_by; /* key_id NULL = every key */
+    int64_t created_at, expires_at;               /* UTC ms of store_now() */
+    int64_t revoked_at, expired_at;               /* 0 = not */
+    char *revoked_by;
+};
+
+struct override_list {
+    size_t count;
+    struct override *items;
+};
+
+/* Stores `o` (its texts are borrowed; id and times must be set) with `row`, bumps the
+ * revision. Own transaction. */
+int overrides_create(struct store *store, const struct override *o,
+                     const struct audit_row *row, struct err *e);
+
+/* AGW_ENOTFOUND when there is no such active override. `row`'s agent, key_id, override_id,
+ * reason are filled in from the override. *revoked (may be NULL) is a copy. */
+int overrides_revoke(struct store *store, const char *id, const char *by,
+                     struct audit_row *row, struct override *revoked, struct err *e);
+
+/* Marks what has expired at store_now() and appends a row of kind "override.expired" each
+ * (from the template `row`); *expired lists them for the log. Exactly one process gets each.
+ * Cheap when nothing is due: a read without the gate. */
+int overrides_expire(struct store *store, const struct audit_row *row,
+                     struct override_list *expired, struct err *e);
+
+/* Those neither revoked nor expired (nor due) now; or all, newest first, with `history`. */
+int overrides_list(struct db *db, int64_t now, int history, struct override_list *list,
+                   struct err *e);
+
+void override_clear(struct override *o);
+void override_list_clear(struct override_list *list);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* One chat completion from whichever upstream can give it: selection, retry with jittered
+ * back-off, failover, circuit breaker, deadlines, metrics. Nothing is retried once a chunk
+ * was passed to the sink.
+ */
+#ifndef AGW_UPSTREAM_CHAT_CALL_H
+#define AGW_UPSTREAM_CHAT_CALL_H
+
+#include <jansson.h>
+
+#include "config/config.h"
+#include "upstream/chat_sink.h"
+#include "util/err.h"
+
+/* The upstreams of a process: pools, breakers, health. Outlives configurations; entries are
+ * matched by name and definition when a new configuration comes. */
+struct upstreams;
+
+struct upstreams *upstreams_new(void);
+void upstreams_free(struct upstreams **upstreams);
+
+/* Takes over the upstreams of a new configuration (copying what it needs, so the
+ * configuration may go). Calls that run keep their old entry. */
+int upstreams_update(struct upstreams *upstreams, const struct config *config, struct err *e);
+
+/* One round of active health checks for those that are due; a housekeeping thread calls it
+ * every second. Logs `upstream.health` when a state changes. */
+void upstreams_check_health(struct upstreams *upstreams);
+
+/* Array for GET /upstreams: name, provider, base_url, priority, weight, models, state
+ * ("up" "down" "open" "unknown"), last_error, checked_at; never a key. New reference. */
+json_t *upstreams_json(struct upstreams *upstreams);
+/* Whether any upstream may be called now (for /ready). */
+bool upstreams_any_usable(struct upstreams *upstreams);
+
+struct chat_usage {
+    int64_t prompt_tokens, completion_tokens; /* -1 = not reported */
+    char upstream[64];                        /* who answered */
+    int attempts;
+};
+
+/* `preferred` is the agent's upstream name (tried first whatever its priority, then others
+ * that serve `model`), or NULL. `body` is the request as the upstream shall see it (model and
+ * messages included; "stream" true or false decides what the sink gets; for streams
+ * "stream_options.include_usage" is set here, and the usage chunk is passed on as it came).
+ * AGW_EUPSTREAMREQ with e->status and a public message for the upstream's 400/404/413/422/429
+ * (429 keeps Retry-After); AGW_EUPSTREAM, AGW_ETIMEOUT, AGW_EUNAVAILABLE; or the sink's code.
+ * After the sink saw a chunk an error means: cut. */
+int chat_call(struct upstreams *upstreams, const char *preferred, json_t *body,
+              const char *request_id, const struct chat_sink *sink, struct chat_usage *usage,
+              struct err *e);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* Tells processes apart that once had the same number. */
+#include "util/proc.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Reads state (field 3) and start time (field 22); the name in field 2 may hold blanks and
+ * parentheses, so fields are counted from its last ')'. */
+static bool read_stat(pid_t pid, char *state, unsigned long long *start)
+{
+    char path[32], text[1024];
+    const char *after;
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    n = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (n <= 0)
+        return false;
+    text[n] = '\0';
+    after = strrchr(text, ')');
+    return after != NULL &&
+           sscanf(after,
+                  ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+                  "%*s %llu",
+                  state, start) == 2;
+}
+
+uint64_t proc_start_time(pid_t pid)
+{
+    unsigned long long start;
+    char state;
+
+    return read_stat(pid, &state, &start) ? start : 0;
+}
+
+bool proc_is_alive(pid_t pid, uint64_t start_time)
+{
+    unsigned long long start;
+    char state;
+
+    return pid > 0 && read_stat(pid, &state, &start) && state != 'Z' && state != 'X' &&
+           start == start_time;
+}

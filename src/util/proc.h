@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Processes: is this one still the one it was? A pid alone may have been reused. */
+#ifndef AGW_UTIL_PROC_H
+#define AGW_UTIL_PROC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Start time of a process in clock ticks since boot (/proc/PID/stat field 22); 0 when
+ * there is no such process. */
+uint64_t proc_start_time(pid_t pid);
+
+/* Whether `pid` runs (not a zombie) and started at `start_time`. */
+bool proc_is_alive(pid_t pid, uint64_t start_time);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* Digests bytes and spells them in hex. */
+#include "util/sha.h"
+
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+void sha_256(const void *data, size_t length, unsigned char digest[SHA_SIZE])
+{
+    if (EVP_Digest(data, length, digest, NULL, EVP_sha256(), NULL) != 1)
+        abort();
+}
+
+void sha_256_hex(const void *data, size_t length, char hex[SHA_HEX_SIZE])
+{
+    unsigned char digest[SHA_SIZE];
+
+    sha_256(data, length, digest);
+    sha_hex(digest, sizeof digest, hex);
+}
+
+void sha_hex(const unsigned char *data, size_t length, char *hex)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < length; i++) {
+        hex[2 * i] = digits[data[i] >> 4];
+        hex[2 * i + 1] = digits[data[i] & 15];
+    }
+    hex[2 * length] = '\0';
+}
+
+static int nibble(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+int sha_unhex(const char *hex, unsigned char *data, size_t length)
+{
+    if (strnlen(hex, 2 * length + 1) != 2 * length)
+        return -1;
+    for (size_t i = 0; i < length; i++) {
+        int high = nibble(hex[2 * i]), low = nibble(hex[2 * i + 1]);
+
+        if (high < 0 || low < 0)
+            return -1;
+        data[i] = (unsigned char)(high << 4 | low);
+    }
+    return 0;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* SHA-256 through OpenSSL, and hex. Any thread. */
+#ifndef AGW_UTIL_SHA_H
+#define AGW_UTIL_SHA_H
+
+#include <stddef.h>
+
+enum { SHA_SIZE = 32, SHA_HEX_SIZE = 65 };
+
+/* Aborts only if OpenSSL has no SHA-256 at all. */
+void sha_256(const void *data, size_t length, unsigned char digest[SHA_SIZE]);
+void sha_256_hex(const void *data, size_t length, char hex[SHA_HEX_SIZE]);
+
+/* 2*length lower-case digits plus NUL. */
+void sha_hex(const unsigned char *data, size_t length, char *hex);
+
+/* Exactly 2*length hex digits of either case; -1 otherwise. */
+int sha_unhex(const char *hex, unsigned char *data, size_t length);
+
+#endif

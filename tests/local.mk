@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+check_PROGRAMS = $(unit_tests)
+TESTS = $(unit_tests)
