@@ -74,7 +74,9 @@ int buf_printf(struct buf *b, const char *format, ...)
     va_copy(again, args);
     length = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    if (length >= 0 && reserve(b, (size_t)length) == 0) {
+    if (length < 0) {
+        b->failed = true;
+    } else if (reserve(b, (size_t)length) == 0) {
         vsnprintf(b->data + b->length, (size_t)length + 1, format, again);
         b->length += (size_t)length;
         status = 0;
