@@ -3,6 +3,7 @@
 #include "util/clock.h"
 
 #include <ctype.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -40,7 +41,9 @@ const char *clock_format(int64_t ms, char text[CLOCK_TEXT_SIZE])
     size_t used;
 
     gmtime_r(&seconds, &tm);
-    used = strftime(text, CLOCK_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+    /* strftime's %Y does not pad; years below 1000 must sort and parse like the others. */
+    snprintf(text, CLOCK_TEXT_SIZE, "%04d", (tm.tm_year + 1900) % 10000);
+    used = 4 + strftime(text + 4, CLOCK_TEXT_SIZE - 4, "-%m-%dT%H:%M:%S", &tm);
     snprintf(text + used, CLOCK_TEXT_SIZE - used, ".%03dZ", (int)millis);
     return text;
 }
@@ -122,11 +125,18 @@ static int time_of_day(const char **cursor, struct tm *tm, int *millis, int *zon
     return *millis < 0 ? -1 : zone_minutes(cursor, zone);
 }
 
+static int days_of_month(int year, int month)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+
+    return days[month - 1] + (leap && month == 2);
+}
+
 int clock_parse(const char *text, int64_t *ms)
 {
-    struct tm tm = {0}, normal;
+    struct tm tm = {0};
     int year, month, day, millis = 0, zone = 0;
-    time_t seconds;
 
     year = digits(&text, 4);
     if (year < 0 || expect(&text, '-') != 0)
@@ -135,7 +145,7 @@ int clock_parse(const char *text, int64_t *ms)
     if (month < 1 || month > 12 || expect(&text, '-') != 0)
         return -1;
     day = digits(&text, 2);
-    if (day < 1 || day > 31)
+    if (day < 1 || day > days_of_month(year, month))
         return -1;
     tm.tm_year = year - 1900;
     tm.tm_mon = month - 1;
@@ -144,10 +154,6 @@ int clock_parse(const char *text, int64_t *ms)
         return -1;
     if (*text != '\0')
         return -1;
-    normal = tm;
-    seconds = timegm(&normal);
-    if (normal.tm_mon != month - 1) /* 31 April was moved to 1 May */
-        return -1;
-    *ms = ((int64_t)seconds - zone * 60) * 1000 + millis;
+    *ms = ((int64_t)timegm(&tm) - zone * 60) * 1000 + millis;
     return 0;
 }
