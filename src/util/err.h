@@ -88,7 +88,8 @@ struct err {
 /* Row of the table for `code`; codes that are not in it get EINTERNAL's row. Static. */
 const struct err_info *err_info(int code);
 
-/* Fills `e` (may be NULL) with private detail and returns `code`. */
+/* Fills `e` (may be NULL) with private detail and returns `code`. The arguments may point
+ * into *e, so context can be put before a message: err_set(e, code, "x: %s", e->message). */
 int err_set(struct err *e, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
