@@ -15,21 +15,25 @@
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 static _Atomic int threshold = LOG_INFO;
-static int descriptor = STDERR_FILENO;
+static _Atomic int descriptor = STDERR_FILENO;
 
 int log_open(const char *path)
 {
-    int fd;
+    bool to_stderr = path == NULL || strcmp(path, "-") == 0;
+    int old = atomic_load(&descriptor), fd, status;
 
-    if (path == NULL || strcmp(path, "-") == 0)
-        return 0;
-    fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+    fd = to_stderr ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)
+                   : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
     if (fd < 0)
         return -1;
-    if (descriptor != STDERR_FILENO)
-        close(descriptor);
-    descriptor = fd;
-    return 0;
+    if (old == STDERR_FILENO) {
+        atomic_store(&descriptor, fd);
+        return 0;
+    }
+    /* The number stays: a thread that is about to write finds the old or the new file. */
+    status = dup3(fd, old, O_CLOEXEC);
+    close(fd);
+    return status < 0 ? -1 : 0;
 }
 
 void log_set_level(enum log_level level)
@@ -133,7 +137,7 @@ void log_end(struct log_line *line)
     memcpy(line->text + line->length, "}\n", 2);
     line->length += 2;
     while (done < line->length) {
-        ssize_t n = write(descriptor, line->text + done, line->length - done);
+        ssize_t n = write(atomic_load(&descriptor), line->text + done, line->length - done);
 
         if (n < 0 && errno == EINTR)
             continue;

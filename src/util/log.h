@@ -12,7 +12,8 @@
  * text that does not fit is cut and the line gets `"truncated":true`. Lines go to
  * one descriptor (stderr until log_open()), opened for appending, so lines of
  * several threads and processes do not mix. Secrets are the caller's duty: never
- * pass one. Any thread; log_open() before threads exist.
+ * pass one. Any thread; calling log_open() again (log rotation) may happen while others
+ * write, but only in one thread at a time.
  */
 #ifndef AGW_UTIL_LOG_H
 #define AGW_UTIL_LOG_H
