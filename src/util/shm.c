@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 
 #define MAGIC "AGWSHM01"
 enum { HEADER_SIZE = 4096, PAGE = 4096 };
+#define SIZE_LIMIT ((size_t)1 << 40) /* far above any use, far below overflow */
 
 struct entry {
     char name[SHM_NAME_MAX + 1];
@@ -44,6 +46,24 @@ static int fail(const struct shm *shm, struct err *e, const char *what)
     return err_set(e, AGW_ESTORE, "%s: %s: %s", shm->path, what, strerror(errno));
 }
 
+/* Mapping past the end of the file would be a SIGBUS at the first touch, so no entry is
+ * believed unchecked. */
+static bool entries_are_good(const struct header *header)
+{
+    for (int i = 0; i < SHM_REGIONS; i++) {
+        const struct entry *entry = &header->entries[i];
+
+        if (entry->name[0] == '\0')
+            continue;
+        if (memchr(entry->name, '\0', sizeof entry->name) == NULL ||
+            entry->offset < HEADER_SIZE || entry->offset % PAGE != 0 ||
+            entry->offset > header->used || entry->size == 0 ||
+            entry->size > header->used - entry->offset)
+            return false;
+    }
+    return true;
+}
+
 /* A fresh file is filled; one with a foreign header or shorter than it says is not ours. */
 static bool header_is_good(int fd, bool *is_new)
 {
@@ -58,16 +78,21 @@ static bool header_is_good(int fd, bool *is_new)
     if (pread(fd, &header, sizeof header, 0) != (ssize_t)sizeof header)
         return false;
     return memcmp(header.magic, MAGIC, sizeof header.magic) == 0 &&
-           header.used >= HEADER_SIZE && (uint64_t)info.st_size >= header.used;
+           header.used >= HEADER_SIZE && (uint64_t)info.st_size >= header.used &&
+           entries_are_good(&header);
 }
 
 static int begin_file(struct shm *shm, struct err *e)
 {
-    struct header header = {.used = HEADER_SIZE};
+    /* One write of one page: a death leaves an empty file or a good one. */
+    union {
+        struct header header;
+        char page[HEADER_SIZE];
+    } first = {.page = ""};
 
-    memcpy(header.magic, MAGIC, sizeof header.magic);
-    if (ftruncate(shm->fd, HEADER_SIZE) != 0 ||
-        pwrite(shm->fd, &header, sizeof header, 0) != (ssize_t)sizeof header)
+    memcpy(first.header.magic, MAGIC, sizeof first.header.magic);
+    first.header.used = HEADER_SIZE;
+    if (pwrite(shm->fd, &first, sizeof first, 0) != (ssize_t)sizeof first)
         return fail(shm, e, "cannot write the header");
     return 0;
 }
@@ -84,7 +109,7 @@ static bool is_still_at_path(const struct shm *shm)
 /* Opens and locks the file; a damaged one is renamed and a new one begun. */
 static int open_locked(struct shm *shm, struct err *e)
 {
-    char bad[4096];
+    char bad[PATH_MAX + 8];
     bool is_new;
 
     for (int attempt = 0; attempt < 3; attempt++) {
@@ -150,18 +175,22 @@ void shm_close(struct shm **shm)
     *shm = NULL;
 }
 
-/* The file grows before the entry is named, so a death in between leaves only slack. */
+/* The file grows before the entry is named, and the name's first byte comes last, so a
+ * death in between leaves only slack. The blocks are reserved: on a full disk a hole would
+ * kill whoever touches it. */
 static int add_entry(struct shm *shm, struct entry *entry, const char *name, size_t size,
                      struct err *e)
 {
     uint64_t offset = (shm->header->used + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 
-    if (ftruncate(shm->fd, (off_t)(offset + size)) != 0)
+    errno = posix_fallocate(shm->fd, (off_t)offset, (off_t)size);
+    if (errno != 0)
         return fail(shm, e, "cannot grow");
     entry->offset = offset;
     entry->size = size;
     shm->header->used = offset + size;
-    snprintf(entry->name, sizeof entry->name, "%s", name);
+    memcpy(entry->name + 1, name + 1, strlen(name));
+    __atomic_store_n(&entry->name[0], name[0], __ATOMIC_RELEASE);
     return 0;
 }
 
@@ -190,6 +219,9 @@ int shm_region(struct shm *shm, const char *name, size_t size, void **start, str
     int index, status;
 
     *start = NULL;
+    if (name[0] == '\0' || strlen(name) > SHM_NAME_MAX || size == 0 || size > SIZE_LIMIT)
+        return err_set(e, AGW_ESTORE, "%s: region '%s' of %zu bytes is out of bounds",
+                       shm->path, name, size);
     if (flock(shm->fd, LOCK_EX) != 0)
         return fail(shm, e, "cannot lock");
     status = find_or_add(shm, name, size, &index, e);
