@@ -14,5 +14,30 @@ libagw_a_SOURCES += \
   src/util/sha.c src/util/sha.h \
   src/util/shm.c src/util/shm.h
 
-unit_tests += tests/unit/test_util_glob
+unit_tests += \
+  tests/unit/test_util_arena \
+  tests/unit/test_util_buf \
+  tests/unit/test_util_clock \
+  tests/unit/test_util_err \
+  tests/unit/test_util_glob \
+  tests/unit/test_util_json_limits \
+  tests/unit/test_util_json_text \
+  tests/unit/test_util_log \
+  tests/unit/test_util_permit \
+  tests/unit/test_util_proc \
+  tests/unit/test_util_secret \
+  tests/unit/test_util_sha \
+  tests/unit/test_util_shm
+tests_unit_test_util_arena_SOURCES = tests/unit/test_util_arena.c
+tests_unit_test_util_buf_SOURCES = tests/unit/test_util_buf.c
+tests_unit_test_util_clock_SOURCES = tests/unit/test_util_clock.c
+tests_unit_test_util_err_SOURCES = tests/unit/test_util_err.c
 tests_unit_test_util_glob_SOURCES = tests/unit/test_util_glob.c
+tests_unit_test_util_json_limits_SOURCES = tests/unit/test_util_json_limits.c
+tests_unit_test_util_json_text_SOURCES = tests/unit/test_util_json_text.c
+tests_unit_test_util_log_SOURCES = tests/unit/test_util_log.c
+tests_unit_test_util_permit_SOURCES = tests/unit/test_util_permit.c
+tests_unit_test_util_proc_SOURCES = tests/unit/test_util_proc.c
+tests_unit_test_util_secret_SOURCES = tests/unit/test_util_secret.c
+tests_unit_test_util_sha_SOURCES = tests/unit/test_util_sha.c
+tests_unit_test_util_shm_SOURCES = tests/unit/test_util_shm.c
