@@ -1,1 +1,21 @@
 # SPDX-License-Identifier: MIT
+EXTRA_DIST += \
+  contrib/ci/compile-commands \
+  contrib/lint/banned contrib/lint/documents contrib/lint/floors contrib/lint/headers \
+  contrib/lint/heads contrib/lint/leftovers contrib/lint/lengths contrib/lint/manuals \
+  contrib/lint/private contrib/lint/run contrib/lint/shell contrib/lint/tree.py
+
+# The rules that the source tree keeps; tests/lint proves that each rule bites.
+lint:
+	$(AM_V_at)CC="$(CC)" CPPFLAGS="$(AM_CFLAGS_LINT)" $(srcdir)/contrib/lint/run $(srcdir)
+.PHONY: lint
+
+AM_CFLAGS_LINT = $(FCGI_CFLAGS) $(YAML_CFLAGS) $(JANSSON_CFLAGS) $(CURL_CFLAGS) \
+  $(SQLITE_CFLAGS) $(CRYPTO_CFLAGS)
+
+# For clangd and clang-tidy; automake's SOURCES are those of every program.
+compile_commands.json: export AGW_COMPILE = $(COMPILE)
+compile_commands.json: Makefile
+	$(AM_V_GEN)$(srcdir)/contrib/ci/compile-commands '$(abs_builddir)' '$(abs_srcdir)' \
+	  $(SOURCES) > $@.tmp && mv $@.tmp $@
+CLEANFILES += compile_commands.json

@@ -1,3 +1,5 @@
 # SPDX-License-Identifier: MIT
 check_PROGRAMS = $(unit_tests)
-TESTS = $(unit_tests)
+dist_check_SCRIPTS = tests/lint/test_lint
+TESTS = $(unit_tests) tests/lint/test_lint tests/build/test_hardening
+dist_check_SCRIPTS += tests/build/test_hardening
