@@ -1,1 +1,12 @@
 # SPDX-License-Identifier: MIT
+libagw_a_SOURCES += \
+  src/policy/audit.h \
+  src/policy/authenticate.c src/policy/authenticate.h \
+  src/policy/decide.c src/policy/decide.h \
+  src/policy/rate_limit.c src/policy/rate_limit.h \
+  src/policy/register.c src/policy/register.h \
+  src/policy/state.c src/policy/state.h
+
+unit_tests += tests/unit/test_policy_decide
+tests_unit_test_policy_decide_SOURCES = tests/unit/test_policy_decide.c
+EXTRA_DIST += tests/cases/policy/decide.yaml

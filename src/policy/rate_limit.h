@@ -3,7 +3,7 @@
  *
  * A window of 60 s starts with the first request after the last window ended; window start
  * and count are one 64-bit atomic in the shared file, so a death at any instruction leaves
- * a right count. Any thread.
+ * a right count. At most 4,194,303 a minute can be counted. Any thread.
  */
 #ifndef AGW_POLICY_RATE_LIMIT_H
 #define AGW_POLICY_RATE_LIMIT_H

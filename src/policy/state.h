@@ -7,6 +7,7 @@
 #define AGW_POLICY_STATE_H
 
 #include "config/config.h"
+#include "config/load.h"
 #include "policy/authenticate.h"
 #include "store/overrides.h"
 #include "store/store.h"
@@ -23,13 +24,23 @@ struct policy {
 };
 
 /* What upper floors derive from a configuration (the catalog of agents, the upstreams):
- * `derive` runs before a new configuration is published, and NULL with *e set keeps the old
- * one; its result travels with the snapshot and `drop` frees it after the last user. */
+ * `derive` runs before a new configuration is published (also on trial), has no side effect,
+ * and NULL with *e set keeps the old one; its result travels with the snapshot and `drop`
+ * frees it after the last user. `publish` runs once when the configuration becomes this
+ * process's current one. */
 struct policy_hooks {
     void *(*derive)(void *arg, struct config *config, struct err *e);
     void (*drop)(void *derived);
+    void (*publish)(void *arg, const struct config *config);
     void *arg;
 };
+
+/* Stores `config` (built from `sources`) in the database, makes it current for `origin`,
+ * mirrors its keys and sets config->generation. For the supervisor's start; reloads do it
+ * themselves. */
+int policy_register(struct store *store, const char *origin,
+                    const struct config_sources *sources, struct config *config,
+                    struct err *e);
 
 /* `config` (one reference is taken over; its generation is set) is what this process starts
  * with. `origin` as in store/configurations.h: the path of gateway.yaml. */
@@ -45,10 +56,10 @@ void policy_release(struct policy **policy);
 
 /* Reads the files of `origin`, builds, registers and publishes: the reload of SIGHUP and of
  * the refresh endpoints. Either all of it takes effect in every worker or nothing. On
- * AGW_ECONFIG *errors_text (malloc'ed, for the caller) is "file:line:column: message\n"
- * each; logging, counting and the errors ring are done here. `component` is the word for
- * log and metrics ("security", "all" ...). */
-int policy_reload(struct policy_state *state, const char *component, int64_t *generation,
-                  char **errors_text, struct err *e);
+ * AGW_ECONFIG *errors lists what is wrong (the caller frees it); logging, counting, the audit
+ * row and the errors ring are done here. `component` is the word for log and metrics
+ * ("security", "all" ...), `by` the key id that asked or NULL. */
+int policy_reload(struct policy_state *state, const char *component, const char *by,
+                  int64_t *generation, struct config_errors *errors, struct err *e);
 
 #endif

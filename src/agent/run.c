@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* Picks how an agent runs. */
+#include "agent/run.h"
+
+#include "agent/run_declarative.h"
+
+int agent_run(const struct agent_run *run, struct chat_usage *usage, struct err *e)
+{
+    if (!run->agent->available)
+        return err_set(e, AGW_EAGENT, "%s: %s", run->agent->spec->id, run->agent->problem);
+    return run_declarative(run, usage, e);
+}

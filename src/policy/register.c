@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* Writes down which configuration was accepted, and which was not. */
+#include "policy/register.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/audit.h"
+#include "policy/state.h"
+#include "store/audit_rows.h"
+#include "store/configurations.h"
+#include "store/errors_ring.h"
+#include "store/metrics.h"
+#include "util/arena.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+/* Roles as a shell user reads them. */
+static const char *roles_text(struct arena *arena, unsigned roles)
+{
+    const char *text = arena_printf(arena, "%s%s%s", roles & ROLE_CLIENT ? ",client" : "",
+                                    roles & ROLE_AUDITOR ? ",auditor" : "",
+                                    roles & ROLE_ADMIN ? ",admin" : "");
+
+    return text == NULL || text[0] == '\0' ? text : text + 1;
+}
+
+static const char *patterns_text(struct arena *arena, const struct config_patterns *list)
+{
+    json_t *array;
+    char *dump;
+    const char *text;
+
+    if (!list->present)
+        return NULL;
+    array = json_array();
+    for (size_t i = 0; i < list->count; i++)
+        json_array_append_new(array, json_string(list->patterns[i]));
+    dump = json_dumps(array, JSON_COMPACT);
+    json_decref(array);
+    text = dump == NULL ? NULL : arena_strdup(arena, dump);
+    free(dump);
+    return text;
+}
+
+static void fill_key(struct arena *arena, const struct config_key *key, struct key_row *row)
+{
+    row->id = key->id;
+    row->description = key->description;
+    row->roles = roles_text(arena, key->roles);
+    memcpy(row->hash, key->hash, sizeof row->hash);
+    row->was_plaintext = key->was_plaintext;
+    row->expires_at = key->expires_at;
+    row->rate_per_minute = key->rate_per_minute;
+    row->allow_agents = patterns_text(arena, &key->allow_agents);
+    row->deny_agents = patterns_text(arena, &key->deny_agents);
+}
+
+int policy_register(struct store *store, const char *origin,
+                    const struct config_sources *sources, struct config *config,
+                    struct err *e)
+{
+    const struct config_security *security = &config->security;
+    struct arena *arena = arena_new(64 << 20);
+    json_t *value = config_sources_json(sources);
+    char *text = value == NULL ? NULL : json_dumps(value, JSON_COMPACT);
+    struct key_row *rows =
+        arena == NULL ? NULL : arena_alloc(arena, security->key_count * sizeof *rows);
+    struct configuration c = {.sources = text, .keys = rows, .key_count = security->key_count};
+    int status;
+
+    if (text == NULL || rows == NULL) {
+        status = err_set(e, AGW_ENOMEM, "registering the configuration");
+    } else {
+        memcpy(c.hash, config->hash, sizeof c.hash);
+        for (size_t i = 0; i < security->key_count; i++)
+            fill_key(arena, &security->keys[i], &rows[i]);
+        status = configurations_accept(store, origin, &c, &config->generation, e);
+    }
+    free(text);
+    json_decref(value);
+    arena_free(&arena);
+    return status;
+}
+
+static void record(struct store *store, const struct audit_row *row)
+{
+    struct err problem;
+    struct db *db = store_acquire(store, &problem);
+    int status = db == NULL ? AGW_ESTORE : store_write_begin(store, db, &problem);
+
+    if (status == 0) {
+        status = audit_rows_append(store, db, row, 1, NULL, &problem);
+        if (status == 0)
+            status = store_write_commit(store, db, &problem);
+        else
+            store_write_rollback(store, db);
+    }
+    if (db != NULL)
+        store_release(store, db);
+    if (status != 0)
+        log_message(LOG_ERROR, "audit.failed", "%s: %s", row->kind, problem.message);
+}
+
+/* One entry for the whole file's worth of errors costs one transaction. */
+static void ring(struct store *store, const char *component, const struct config_errors *errors)
+{
+    struct error_entry *entries = calloc(errors->count + 1, sizeof *entries);
+    struct arena *arena = arena_new(16 << 20);
+    struct err problem;
+
+    if (entries != NULL && arena != NULL && errors->count > 0) {
+        for (size_t i = 0; i < errors->count; i++) {
+            const struct config_error *error = &errors->list[i];
+
+            entries[i] = (struct error_entry){
+                .ts = clock_wall_ms(), .component = component, .kind = "config",
+                .severity = "error", .subject = error->file,
+                .message = arena_printf(arena, "%s:%d:%d: %s", error->file, error->line,
+                                        error->column, error->message)};
+        }
+        if (errors_ring_add(store, entries, (int)errors->count, &problem) != 0)
+            log_message(LOG_ERROR, "store.failed", "errors ring: %s", problem.message);
+    }
+    free(entries);
+    arena_free(&arena);
+}
+
+void register_report(struct store *store, const char *component, const char *by, int status,
+                     const struct config *config, const struct config_errors *errors,
+                     const struct err *e)
+{
+    const char *event = status == 0 ? "config.reloaded" : "config.rejected";
+    char *problems = status == AGW_ECONFIG ? config_errors_text(errors) : NULL;
+    const char *reason = problems != NULL ? problems : status == 0 ? NULL : e->message;
+    struct audit_row row = {.ts = clock_wall_ms(), .kind = event, .process = audit_process(),
+                            .key_id = by, .generation = -1, .status = -1, .streaming = -1,
+                            .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1,
+                            .reason = reason};
+    struct log_line line;
+
+    if (status == 0)
+        row.generation = config->generation;
+    log_begin(&line, status == 0 ? LOG_INFO : LOG_ERROR, event);
+    log_str(&line, "component", component);
+    log_str(&line, "key_id", by);
+    if (status == 0) {
+        log_int(&line, "generation", config->generation);
+        log_str(&line, "hash", config->hash);
+    } else {
+        log_str(&line, "message", reason);
+    }
+    log_end(&line);
+    metrics_add(METRIC_CONFIG_RELOADS, 1, component, status == 0 ? "accepted" : "rejected");
+    record(store, &row);
+    if (status != 0)
+        ring(store, component, errors);
+    free(problems);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/* Keeps this process's view of the policy as new as the database's. */
+#include "policy/state.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/register.h"
+#include "store/configurations.h"
+#include "store/metrics.h"
+#include "util/log.h"
+
+/* A configuration and what was derived from it; shared by the snapshots of one generation. */
+struct basis {
+    _Atomic int users;
+    struct config *config;
+    struct key_index *keys;
+    void *derived;
+    void (*drop)(void *derived);
+};
+
+/* What policy_acquire() hands out: `policy` comes first, so one pointer serves for both. */
+struct snapshot {
+    struct policy policy;
+    _Atomic int users;
+    struct basis *basis;
+};
+
+struct policy_state {
+    struct store *store;
+    char *origin;
+    struct policy_hooks hooks;
+    pthread_mutex_t lock;        /* guards what follows */
+    struct snapshot *current;
+    int64_t refused_generation;  /* could not be built here; not tried again and again */
+};
+
+static void basis_release(struct basis *basis)
+{
+    if (basis == NULL || atomic_fetch_sub(&basis->users, 1) > 1)
+        return;
+    if (basis->derived != NULL)
+        basis->drop(basis->derived);
+    authenticate_index_free(&basis->keys);
+    config_release(&basis->config);
+    free(basis);
+}
+
+/* Takes over the reference to `config`, also on failure. */
+static int basis_new(const struct policy_hooks *hooks, struct config *config,
+                     struct basis **basis, struct err *e)
+{
+    struct basis *b = calloc(1, sizeof *b);
+
+    *basis = NULL;
+    if (b == NULL) {
+        config_release(&config);
+        return err_set(e, AGW_ENOMEM, "policy");
+    }
+    atomic_init(&b->users, 1);
+    b->config = config;
+    b->drop = hooks->drop;
+    b->keys = authenticate_index_new(&config->security);
+    if (b->keys == NULL) {
+        basis_release(b);
+        return err_set(e, AGW_ENOMEM, "key index");
+    }
+    b->derived = hooks->derive(hooks->arg, config, e);
+    if (b->derived == NULL) {
+        basis_release(b);
+        return e->code;
+    }
+    *basis = b;
+    return 0;
+}
+
+static void snapshot_release(struct snapshot *snapshot)
+{
+    if (snapshot == NULL || atomic_fetch_sub(&snapshot->users, 1) > 1)
+        return;
+    override_list_clear(&snapshot->policy.overrides);
+    basis_release(snapshot->basis);
+    free(snapshot);
+}
+
+/* Builds the configuration of `generation` from its stored sources. */
+static int load_generation(struct policy_state *state, struct db *db, int64_t generation,
+                           struct basis **basis, struct err *e)
+{
+    struct config_sources sources = {0};
+    struct config_errors errors = {0};
+    struct config *config = NULL;
+    char *text = NULL;
+    json_t *value = NULL;
+    int status = configurations_sources(db, generation, &text, e);
+
+    if (status != 0)
+        return status;
+    value = json_loads(text, 0, NULL);
+    free(text);
+    if (value == NULL)
+        return err_set(e, AGW_ESTORE, "sources of generation %lld are not JSON",
+                       (long long)generation);
+    status = config_sources_from_json(value, &sources, e);
+    json_decref(value);
+    if (status == 0 && config_build(&sources, &config, &errors) != 0) {
+        char *problems = config_errors_text(&errors);
+
+        status = err_set(e, AGW_ECONFIG, "generation %lld: %s", (long long)generation,
+                         problems == NULL ? "?" : problems);
+        free(problems);
+    }
+    config_errors_free(&errors);
+    config_sources_free(&sources);
+    if (status != 0)
+        return status;
+    config->generation = generation;
+    return basis_new(&state->hooks, config, basis, e);
+}
+
+static void publish(struct policy_state *state, const struct config *config)
+{
+    metrics_set(METRIC_CONFIG_GENERATION, config->generation);
+    state->hooks.publish(state->hooks.arg, config);
+}
+
+/* The basis for the generation that is current now: the running one, or a new one. */
+static int current_basis(struct policy_state *state, struct db *db, struct basis **basis,
+                         struct err *e)
+{
+    struct basis *running = state->current->basis;
+    struct err problem;
+    int64_t generation;
+    int status = configurations_current(db, state->origin, &generation, e);
+
+    if (status != 0)
+        return status;
+    if (generation != running->config->generation && generation != 0 &&
+        generation != state->refused_generation) {
+        if (load_generation(state, db, generation, basis, &problem) == 0) {
+            publish(state, (*basis)->config);
+            return 0;
+        }
+        state->refused_generation = generation;
+        log_message(LOG_ERROR, "config.rejected", "%s", problem.message);
+    }
+    atomic_fetch_add(&running->users, 1);
+    *basis = running;
+    return 0;
+}
+
+/* The revision is read first: what changes while we read is read again next time. */
+static int refresh(struct policy_state *state, struct err *e)
+{
+    uint64_t revision = store_revision(state->store);
+    struct snapshot *fresh = calloc(1, sizeof *fresh);
+    struct db *db = store_acquire(state->store, e);
+    int status = AGW_ESTORE;
+
+    if (fresh == NULL || db == NULL) {
+        if (fresh == NULL)
+            status = err_set(e, AGW_ENOMEM, "policy");
+        goto out;
+    }
+    atomic_init(&fresh->users, 1);
+    status = current_basis(state, db, &fresh->basis, e);
+    if (status != 0)
+        goto out;
+    status = overrides_list(db, store_now(state->store), 0, &fresh->policy.overrides, e);
+    if (status != 0)
+        goto out;
+    fresh->policy.config = fresh->basis->config;
+    fresh->policy.keys = fresh->basis->keys;
+    fresh->policy.derived = fresh->basis->derived;
+    fresh->policy.revision = revision;
+    snapshot_release(state->current);
+    state->current = fresh;
+    fresh = NULL;
+out:
+    if (db != NULL)
+        store_release(state->store, db);
+    if (fresh != NULL) {
+        override_list_clear(&fresh->policy.overrides);
+        basis_release(fresh->basis);
+        free(fresh);
+    }
+    return status;
+}
+
+int policy_state_open(struct store *store, const char *origin, struct config *config,
+                      const struct policy_hooks *hooks, struct policy_state **out,
+                      struct err *e)
+{
+    struct policy_state *state = calloc(1, sizeof *state);
+    struct snapshot *first = calloc(1, sizeof *first);
+    int status = AGW_ENOMEM;
+
+    *out = NULL;
+    if (state == NULL || first == NULL || (state->origin = strdup(origin)) == NULL) {
+        config_release(&config);
+        err_set(e, AGW_ENOMEM, "policy");
+        goto fail;
+    }
+    state->store = store;
+    state->hooks = *hooks;
+    pthread_mutex_init(&state->lock, NULL);
+    atomic_init(&first->users, 1);
+    status = basis_new(hooks, config, &first->basis, e);
+    if (status != 0)
+        goto fail;
+    first->policy.config = first->basis->config;
+    publish(state, first->policy.config);
+    state->current = first;
+    first = NULL;
+    status = refresh(state, e);
+    if (status != 0)
+        goto fail;
+    *out = state;
+    return 0;
+fail:
+    free(first);
+    if (state != NULL)
+        policy_state_close(&state);
+    return status;
+}
+
+void policy_state_close(struct policy_state **state)
+{
+    if (*state == NULL)
+        return;
+    snapshot_release((*state)->current);
+    pthread_mutex_destroy(&(*state)->lock);
+    free((*state)->origin);
+    free(*state);
+    *state = NULL;
+}
+
+int policy_acquire(struct policy_state *state, struct policy **policy, struct err *e)
+{
+    int status = 0;
+
+    *policy = NULL;
+    pthread_mutex_lock(&state->lock);
+    if (store_revision(state->store) != state->current->policy.revision)
+        status = refresh(state, e);
+    if (status == 0) {
+        atomic_fetch_add(&state->current->users, 1);
+        *policy = &state->current->policy;
+    }
+    pthread_mutex_unlock(&state->lock);
+    return status;
+}
+
+void policy_release(struct policy **policy)
+{
+    if (*policy != NULL)
+        snapshot_release((struct snapshot *)*policy);
+    *policy = NULL;
+}
+
+int policy_reload(struct policy_state *state, const char *component, const char *by,
+                  int64_t *generation, struct config_errors *errors, struct err *e)
+{
+    struct config_sources sources = {0};
+    struct config *config = NULL;
+    struct basis *trial = NULL;
+    struct policy *policy = NULL;
+    int status = config_sources_read(state->origin, &sources, errors);
+
+    if (status == 0)
+        status = config_build(&sources, &config, errors);
+    if (status != 0)
+        status = err_set(e, AGW_ECONFIG, "%zu errors", errors->count);
+    /* What upper floors make of it must work too before anybody is told. */
+    if (status == 0) {
+        config_acquire(config);
+        status = basis_new(&state->hooks, config, &trial, e);
+        basis_release(trial);
+    }
+    if (status == 0)
+        status = policy_register(state->store, state->origin, &sources, config, e);
+    if (status == 0) {
+        *generation = config->generation;
+        status = policy_acquire(state, &policy, e);
+        policy_release(&policy);
+    }
+    register_report(state->store, component, by, status, config, errors, e);
+    config_release(&config);
+    config_sources_free(&sources);
+    return status;
+}
