@@ -26,27 +26,61 @@ struct api {
 
 struct route;
 
+/* What a handler says: the step "answer" sends it once the audit row is committed. */
+struct answer {
+    int status;               /* 0 = 200 */
+    json_t *json;             /* owned; or NULL with */
+    struct buf text;          /* ... a text of this type */
+    const char *content_type;
+};
+
 /* One request, from receive to finish. */
 struct exchange {
     struct api *api;
     struct request request;
     struct response response;
     struct policy *policy;          /* held for the whole request: one truth */
+    struct policy *superseded;      /* by a refresh of this request; else NULL */
     const struct route *route;      /* NULL until found */
     const char *object_id;          /* the path's `{id}`, or NULL */
     const struct config_key *key;   /* principal, NULL until authenticated */
+    bool limited;                   /* `rate` is filled in */
     struct rate_verdict rate;
-    const struct catalog_agent *agent;
-    const char *agent_id;           /* as known so far, for log and audit; may be NULL */
-    struct decision decision;
-    bool decided;
     json_t *body;                   /* parsed, or NULL */
-    struct audit_ticket *ticket;
-    const char *outcome;            /* the contract's word; exactly one is set */
-    struct chat_usage usage;
+
+    /* The agent this request is about, as far as known; ids may be NULL. */
+    const struct catalog_agent *agent;
+    const char *agent_id, *ns;
+    bool decided;
+    struct decision decision;       /* for `decided_for` */
+    const struct config_key *decided_for;
+
+    struct audit_ticket *ticket;    /* recorded, not yet finished */
+    struct answer answer;
+    bool answered;                  /* the handler wrote the response itself (chat) */
     bool streaming;
-    int64_t first_token_us;         /* 0 = none */
+    struct chat_usage usage;
+    int64_t first_token_us;         /* since arrival, 0 = none */
+    int status;                     /* 0 or the AGW_E* that ended it */
     struct err err;
 };
+
+/* The key's own limit or the default's; 0 = unlimited. */
+int64_t context_rate_per_minute(const struct config_security *security,
+                                const struct config_key *key);
+
+/* NULL when there is no such key. */
+const struct config_key *context_find_key(const struct config_security *security,
+                                          const char *id);
+
+/* Sets agent, agent_id and ns from a name that a client gave; `agent` stays NULL for one
+ * that does not exist. 0 or AGW_ENOMEM. */
+int context_name_agent(struct exchange *x, const char *name);
+
+/* Decides for `key` about x->agent_id. */
+void context_decide(struct exchange *x, const struct config_key *key);
+
+/* Where the decision's rule is written: "file:line" or an override id; NULL = no rule. */
+const char *context_place(struct exchange *x);
 
 #endif

@@ -1,1 +1,24 @@
 # SPDX-License-Identifier: MIT
+libagw_a_SOURCES += \
+  src/api/admin.c \
+  src/api/audit_api.c \
+  src/api/chat.c \
+  src/api/chat_request.c src/api/chat_request.h \
+  src/api/chat_shape.c src/api/chat_shape.h \
+  src/api/chat_stream.c src/api/chat_stream.h \
+  src/api/context.c src/api/context.h \
+  src/api/cors.c src/api/cors.h \
+  src/api/derive.c src/api/derive.h \
+  src/api/fields.c src/api/fields.h \
+  src/api/handlers.h \
+  src/api/health.c \
+  src/api/housekeeping.c src/api/housekeeping.h \
+  src/api/json_values.c src/api/json_values.h \
+  src/api/metrics_api.c \
+  src/api/models.c \
+  src/api/outcome.c src/api/outcome.h \
+  src/api/overrides_api.c \
+  src/api/refresh.c src/api/refresh.h \
+  src/api/routes.c src/api/routes.h \
+  src/api/security.c \
+  src/api/steps.c src/api/steps.h

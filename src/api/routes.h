@@ -8,24 +8,34 @@
 #include "api/context.h"
 
 enum route_auth {
-    ROUTE_OPEN,    /* no key */
+    ROUTE_OPEN,    /* no key, no audit */
     ROUTE_KEY,     /* a key with one of `roles` */
-    ROUTE_METRICS  /* a key with one of `roles`, or nobody when metrics.open is set */
+    ROUTE_METRICS  /* as ROUTE_KEY, or as ROUTE_OPEN when metrics.open is set */
 };
 
 struct route {
-    const char *method, *path; /* "{id}" at the end takes the rest of the path */
+    const char *method, *path; /* a last segment "{id}" takes the rest of the path */
     enum route_auth auth;
     unsigned roles;            /* mask of enum config_role */
-    bool has_body;
-    /* Answers. 0, or AGW_E* for steps.c to refuse with. */
+    const char *kind;          /* of its audit row: "decision" "preview" "access" */
+    bool limited;              /* counts against the key's rate limit */
+    bool has_body;             /* a JSON object, parsed before `target` */
+    /* Finds and decides what the request is about; NULL = nothing to decide. */
+    int (*target)(struct exchange *x);
+    /* Fills x->answer, or writes the response itself and sets x->answered. Both callbacks:
+     * 0, or AGW_E* to refuse with. */
     int (*handle)(struct exchange *x);
 };
 
 extern const struct route routes_table[];
 extern const size_t routes_count;
 
-/* 0; AGW_ENOROUTE; AGW_EMETHOD with *allow (static or in the arena) for the Allow header. */
-int routes_find(struct exchange *x, const struct route **route, const char **allow);
+/* The route of a method and path, *id (may be NULL) in `path`. 0; AGW_ENOROUTE; AGW_EMETHOD.
+ * *allow receives the mask of methods in ROUTES_METHODS order that the path takes. */
+int routes_find(const char *method, const char *path, const struct route **route,
+                const char **id, unsigned *allow);
+
+/* "GET, POST" for such a mask; `text` has room for all. */
+const char *routes_allow_text(unsigned allow, char text[64]);
 
 #endif

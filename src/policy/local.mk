@@ -7,6 +7,3 @@ libagw_a_SOURCES += \
   src/policy/register.c src/policy/register.h \
   src/policy/state.c src/policy/state.h
 
-unit_tests += tests/unit/test_policy_decide
-tests_unit_test_policy_decide_SOURCES = tests/unit/test_policy_decide.c
-EXTRA_DIST += tests/cases/policy/decide.yaml

@@ -85,26 +85,39 @@ static void snapshot_release(struct snapshot *snapshot)
     free(snapshot);
 }
 
-/* Builds the configuration of `generation` from its stored sources. */
-static int load_generation(struct policy_state *state, struct db *db, int64_t generation,
-                           struct basis **basis, struct err *e)
+static int stored_sources(struct policy_state *state, int64_t generation,
+                          struct config_sources *sources, struct err *e)
 {
-    struct config_sources sources = {0};
-    struct config_errors errors = {0};
-    struct config *config = NULL;
+    struct db *db = store_acquire(state->store, e);
     char *text = NULL;
-    json_t *value = NULL;
-    int status = configurations_sources(db, generation, &text, e);
+    json_t *value;
+    int status;
 
+    if (db == NULL)
+        return AGW_ESTORE;
+    status = configurations_sources(db, generation, &text, e);
+    store_release(state->store, db);
     if (status != 0)
         return status;
     value = json_loads(text, 0, NULL);
     free(text);
     if (value == NULL)
-        return err_set(e, AGW_ESTORE, "sources of generation %lld are not JSON",
+        return err_set(e, AGW_ESTORE, "the sources of generation %lld are not JSON",
                        (long long)generation);
-    status = config_sources_from_json(value, &sources, e);
+    status = config_sources_from_json(value, sources, e);
     json_decref(value);
+    return status;
+}
+
+/* Builds the configuration of `generation` from its stored sources. */
+static int load_generation(struct policy_state *state, int64_t generation,
+                           struct basis **basis, struct err *e)
+{
+    struct config_sources sources = {0};
+    struct config_errors errors = {0};
+    struct config *config = NULL;
+    int status = stored_sources(state, generation, &sources, e);
+
     if (status == 0 && config_build(&sources, &config, &errors) != 0) {
         char *problems = config_errors_text(&errors);
 
@@ -139,7 +152,7 @@ static int current_basis(struct policy_state *state, struct db *db, struct basis
         return status;
     if (generation != running->config->generation && generation != 0 &&
         generation != state->refused_generation) {
-        if (load_generation(state, db, generation, basis, &problem) == 0) {
+        if (load_generation(state, generation, basis, &problem) == 0) {
             publish(state, (*basis)->config);
             return 0;
         }
@@ -260,33 +273,72 @@ void policy_release(struct policy **policy)
     *policy = NULL;
 }
 
-int policy_reload(struct policy_state *state, const char *component, const char *by,
+/* The sources to build from: all files as they are, or the running ones with one file read
+ * anew. */
+static int gather(struct policy_state *state, enum config_component component,
+                  const struct policy *running, struct config_sources *sources,
+                  struct config_errors *errors, struct err *e)
+{
+    struct config_sources fresh = {0};
+    struct config_source swapped;
+    int status = config_sources_read(state->origin, &fresh, errors);
+
+    if (status != 0) {
+        config_sources_free(&fresh);
+        return err_set(e, status, "%zu errors", errors->count);
+    }
+    if (component == CONFIG_COMPONENTS) {
+        *sources = fresh;
+        return 0;
+    }
+    status = stored_sources(state, running->config->generation, sources, e);
+    if (status == 0) {
+        swapped = sources->component[component];
+        sources->component[component] = fresh.component[component];
+        fresh.component[component] = swapped;
+    }
+    config_sources_free(&fresh);
+    return status;
+}
+
+/* Builds, and tries what upper floors make of it, before anybody is told. */
+static int build_on_trial(struct policy_state *state, const struct config_sources *sources,
+                          struct config **config, struct config_errors *errors, struct err *e)
+{
+    struct basis *trial = NULL;
+    int status = config_build(sources, config, errors);
+
+    if (status != 0)
+        return err_set(e, status, "%zu errors", errors->count);
+    status = basis_new(&state->hooks, config_acquire(*config), &trial, e);
+    basis_release(trial);
+    return status;
+}
+
+int policy_reload(struct policy_state *state, enum config_component component, const char *by,
                   int64_t *generation, struct config_errors *errors, struct err *e)
 {
     struct config_sources sources = {0};
     struct config *config = NULL;
-    struct basis *trial = NULL;
     struct policy *policy = NULL;
-    int status = config_sources_read(state->origin, &sources, errors);
+    int status = policy_acquire(state, &policy, e);
 
-    if (status == 0)
-        status = config_build(&sources, &config, errors);
     if (status != 0)
-        status = err_set(e, AGW_ECONFIG, "%zu errors", errors->count);
-    /* What upper floors make of it must work too before anybody is told. */
-    if (status == 0) {
-        config_acquire(config);
-        status = basis_new(&state->hooks, config, &trial, e);
-        basis_release(trial);
-    }
+        return status;
+    status = gather(state, component, policy, &sources, errors, e);
+    if (status == 0)
+        status = build_on_trial(state, &sources, &config, errors, e);
     if (status == 0)
         status = policy_register(state->store, state->origin, &sources, config, e);
     if (status == 0) {
         *generation = config->generation;
-        status = policy_acquire(state, &policy, e);
         policy_release(&policy);
+        status = policy_acquire(state, &policy, e);
     }
-    register_report(state->store, component, by, status, config, errors, e);
+    register_report(state->store, component == CONFIG_COMPONENTS
+                                      ? "all" : config_component_names[component],
+                    by, status, config, errors, e);
+    policy_release(&policy);
     config_release(&config);
     config_sources_free(&sources);
     return status;

@@ -54,12 +54,13 @@ void policy_state_close(struct policy_state **state);
 int policy_acquire(struct policy_state *state, struct policy **policy, struct err *e);
 void policy_release(struct policy **policy);
 
-/* Reads the files of `origin`, builds, registers and publishes: the reload of SIGHUP and of
- * the refresh endpoints. Either all of it takes effect in every worker or nothing. On
- * AGW_ECONFIG *errors lists what is wrong (the caller frees it); logging, counting, the audit
- * row and the errors ring are done here. `component` is the word for log and metrics
- * ("security", "all" ...), `by` the key id that asked or NULL. */
-int policy_reload(struct policy_state *state, const char *component, const char *by,
+/* Reads the file of `component` anew (CONFIG_COMPONENTS: all files), keeps the rest as it
+ * runs, builds, registers and publishes: the reload of SIGHUP and of the refresh endpoints.
+ * So a broken agents.yaml cannot hold up an urgent security.yaml. Either all of it takes
+ * effect in every worker or nothing. On AGW_ECONFIG *errors lists what is wrong (the caller
+ * frees it); logging, counting, the audit row and the errors ring are done here. `by` is the
+ * key id that asked, or NULL. */
+int policy_reload(struct policy_state *state, enum config_component component, const char *by,
                   int64_t *generation, struct config_errors *errors, struct err *e);
 
 #endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* Lets a client talk to an agent. */
+#include "agent/run.h"
+#include "api/chat_request.h"
+#include "api/chat_shape.h"
+#include "api/chat_stream.h"
+#include "api/fields.h"
+#include "api/handlers.h"
+
+/* Unknown names go through the same decision, so that time tells nothing. */
+int chat_target(struct exchange *x)
+{
+    int status = chat_request_check(x->body, &x->err);
+
+    if (status != 0)
+        return status;
+    x->streaming = chat_request_streams(x->body);
+    if (context_name_agent(x, fields_text(x->body, "model")) != 0)
+        return AGW_ENOMEM;
+    context_decide(x, x->key);
+    if (x->agent == NULL || !x->agent->available)
+        return err_set_public(&x->err, AGW_EMODEL, "model",
+                              "The model '%.100s' does not exist or you have no access to it.",
+                              x->agent_id);
+    if (!x->decision.allowed)
+        return err_set_public(&x->err, AGW_EDENIED, "model",
+                              "This API key may not call the agent '%.100s'.", x->agent_id);
+    return 0;
+}
+
+struct collector {
+    struct exchange *x;
+    struct chat_shape shape;
+};
+
+/* The row may be committed only now: the wait overlapped the upstream's work. */
+static int on_completion(void *arg, json_t *completion)
+{
+    struct collector *c = arg;
+    struct exchange *x = c->x;
+    json_t *shaped = chat_shape_completion(&c->shape, completion);
+    int status;
+
+    if (shaped == NULL)
+        return err_set(&x->err, AGW_EUPSTREAM, "a completion without choices");
+    status = audit_wait(x->ticket, &x->err);
+    if (status == 0)
+        status = response_json(&x->response, 200, shaped);
+    json_decref(shaped);
+    return status;
+}
+
+static int run_agent(struct exchange *x, const struct chat_sink *sink)
+{
+    struct agent_run run = {.agent = x->agent,
+                            .request = x->body,
+                            .request_id = x->request.id,
+                            .streaming = x->streaming,
+                            .upstreams = x->api->upstreams,
+                            .sink = sink};
+
+    return agent_run(&run, &x->usage, &x->err);
+}
+
+static int complete_whole(struct exchange *x)
+{
+    struct collector collector = {.x = x};
+    struct chat_sink sink = {.completion = on_completion,
+                             .watch_fd = fcgi_fd(x->request.x),
+                             .arg = &collector};
+
+    chat_shape_init(&collector.shape, x->agent_id);
+    return run_agent(x, &sink);
+}
+
+static int complete_stream(struct exchange *x)
+{
+    struct chat_stream stream;
+    struct chat_sink sink;
+    int status;
+
+    chat_stream_init(&stream, x, &sink);
+    stream.shape.with_usage = chat_request_wants_usage(x->body);
+    status = run_agent(x, &sink);
+    if (status == 0)
+        status = chat_stream_done(&stream);
+    else if (x->response.head_sent && status != AGW_EGONE)
+        chat_stream_fail(&stream, status, &x->err);
+    chat_stream_free(&stream);
+    return status;
+}
+
+int chat_complete(struct exchange *x)
+{
+    x->answered = true;
+    return x->streaming ? complete_stream(x) : complete_whole(x);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* Small questions that several steps ask of a request's context. */
+#include "api/context.h"
+
+#include <string.h>
+
+#include "api/derive.h"
+
+int64_t context_rate_per_minute(const struct config_security *security,
+                                const struct config_key *key)
+{
+    return key->rate_per_minute >= 0 ? key->rate_per_minute : security->rate_per_minute;
+}
+
+const struct config_key *context_find_key(const struct config_security *security,
+                                          const char *id)
+{
+    for (size_t i = 0; i < security->key_count; i++)
+        if (strcmp(security->keys[i].id, id) == 0)
+            return &security->keys[i];
+    return NULL;
+}
+
+int context_name_agent(struct exchange *x, const char *name)
+{
+    const char *slash;
+
+    x->agent = catalog_find(derive_catalog(x->policy), name);
+    x->agent_id = x->agent != NULL ? x->agent->spec->id
+                                   : arena_strdup(x->request.arena, name);
+    if (x->agent_id == NULL)
+        return err_set(&x->err, AGW_ENOMEM, "agent name");
+    slash = strchr(x->agent_id, '/');
+    x->ns = x->agent != NULL ? x->agent->spec->ns
+            : slash != NULL
+                ? arena_strndup(x->request.arena, x->agent_id, (size_t)(slash - x->agent_id))
+                : "";
+    return x->ns == NULL ? err_set(&x->err, AGW_ENOMEM, "namespace") : 0;
+}
+
+void context_decide(struct exchange *x, const struct config_key *key)
+{
+    decide_agent(&x->policy->config->security, key, &x->policy->overrides, x->agent_id, x->ns,
+                 store_now(x->api->store), &x->decision);
+    x->decided = true;
+    x->decided_for = key;
+}
+
+const char *context_place(struct exchange *x)
+{
+    const struct decision *d = &x->decision;
+
+    if (d->override != NULL)
+        return d->override->id;
+    if (d->place.line == 0)
+        return NULL;
+    return arena_printf(x->request.arena, "%s:%d", d->place.file, d->place.line);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* Builds what requests need from each new configuration. */
+#include "api/derive.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "store/keys.h"
+#include "util/log.h"
+
+struct derived {
+    struct catalog *catalog;
+    _Atomic int64_t *last_used; /* one a key of the configuration; 0 = nothing to write */
+};
+
+static void drop(void *arg)
+{
+    struct derived *d = arg;
+
+    catalog_free(&d->catalog);
+    free(d->last_used);
+    free(d);
+}
+
+static void *derive(void *arg, struct config *config, struct err *e)
+{
+    struct derived *d = calloc(1, sizeof *d);
+
+    (void)arg;
+    if (d != NULL) {
+        d->catalog = catalog_new(config);
+        d->last_used = calloc(config->security.key_count + 1, sizeof *d->last_used);
+    }
+    if (d == NULL || d->catalog == NULL || d->last_used == NULL) {
+        if (d != NULL)
+            drop(d);
+        err_set(e, AGW_ENOMEM, "catalog");
+        return NULL;
+    }
+    return d;
+}
+
+static void publish(void *arg, const struct config *config)
+{
+    struct err problem;
+
+    log_set_level((enum log_level)config->gateway.log_level);
+    if (upstreams_update(arg, config, &problem) != 0)
+        log_message(LOG_ERROR, "config.rejected", "upstreams: %s", problem.message);
+}
+
+void derive_hooks(struct upstreams *upstreams, struct policy_hooks *hooks)
+{
+    *hooks = (struct policy_hooks){
+        .derive = derive, .drop = drop, .publish = publish, .arg = upstreams};
+}
+
+const struct catalog *derive_catalog(const struct policy *policy)
+{
+    return ((const struct derived *)policy->derived)->catalog;
+}
+
+void derive_note_used(const struct policy *policy, const struct config_key *key, int64_t now)
+{
+    const struct derived *d = policy->derived;
+
+    atomic_store_explicit(&d->last_used[key - policy->config->security.keys], now,
+                          memory_order_relaxed);
+}
+
+int derive_flush_used(struct store *store, const struct policy *policy, struct err *e)
+{
+    const struct config_security *security = &policy->config->security;
+    const struct derived *d = policy->derived;
+    const char **ids = calloc(security->key_count + 1, sizeof *ids);
+    int64_t *at = calloc(security->key_count + 1, sizeof *at);
+    size_t count = 0;
+    int status = 0;
+
+    if (ids == NULL || at == NULL) {
+        status = err_set(e, AGW_ENOMEM, "key uses");
+        goto out;
+    }
+    for (size_t i = 0; i < security->key_count; i++) {
+        at[count] = atomic_exchange(&d->last_used[i], 0);
+        ids[count] = security->keys[i].id;
+        count += at[count] != 0;
+    }
+    if (count > 0)
+        status = keys_note_used(store, ids, at, count, e);
+out:
+    free(ids);
+    free(at);
+    return status;
+}

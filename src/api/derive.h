@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* What the API keeps beside each configuration: the catalog of agents and when each key was
+ * last used. Travels with the policy snapshot (policy/state.h). */
+#ifndef AGW_API_DERIVE_H
+#define AGW_API_DERIVE_H
+
+#include "agent/catalog.h"
+#include "policy/state.h"
+#include "upstream/chat_call.h"
+
+/* The hooks for policy_state_open(); `upstreams` takes over each published configuration's
+ * upstreams and must outlive the state. */
+void derive_hooks(struct upstreams *upstreams, struct policy_hooks *hooks);
+
+const struct catalog *derive_catalog(const struct policy *policy);
+
+/* Remembers that `key` (of policy->config) was used at `now`; lock-free. */
+void derive_note_used(const struct policy *policy, const struct config_key *key, int64_t now);
+
+/* Writes what was noted since the last call to the database. For housekeeping. */
+int derive_flush_used(struct store *store, const struct policy *policy, struct err *e);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* Does the chores between requests. */
+#include "api/housekeeping.h"
+
+#include "api/derive.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+enum { HEALTH_EVERY_MS = 1000, USES_EVERY_MS = 5000 };
+static const int64_t day_ms = 86400000, warn_ms = 7 * 86400000LL;
+
+static void complain(const char *what, const struct err *e)
+{
+    log_message(LOG_ERROR, "store.failed", "%s: %s", what, e->message);
+}
+
+static void log_expired(const struct override *o)
+{
+    char expired[CLOCK_TEXT_SIZE];
+    struct log_line line;
+
+    log_begin(&line, LOG_INFO, "agent.security.override.expired");
+    log_str(&line, "override_id", o->id);
+    log_str(&line, "agent", o->pattern);
+    log_str(&line, "key_id", o->key_id);
+    log_str(&line, "reason", o->reason);
+    log_str(&line, "expires_at", clock_format(o->expires_at, expired));
+    log_end(&line);
+}
+
+static void expire_overrides(struct api *api)
+{
+    struct override_list expired = {0};
+    struct audit_row row = {.ts = store_now(api->store), .kind = "override.expired",
+                            .process = audit_process(), .generation = -1, .status = -1,
+                            .streaming = -1, .prompt_tokens = -1, .completion_tokens = -1,
+                            .duration_ms = -1};
+    struct err problem;
+
+    if (overrides_expire(api->store, &row, &expired, &problem) != 0)
+        complain("expiring overrides", &problem);
+    for (size_t i = 0; i < expired.count; i++)
+        log_expired(&expired.items[i]);
+    override_list_clear(&expired);
+}
+
+static void warn_key(const struct config_key *key, int64_t now)
+{
+    char when[CLOCK_TEXT_SIZE];
+    struct log_line line;
+
+    if (key->expires_at == 0 || key->expires_at - now > warn_ms)
+        return;
+    log_begin(&line, LOG_WARN,
+              key->expires_at <= now ? "api_key.expired" : "api_key.expiring");
+    log_str(&line, "key_id", key->id);
+    log_str(&line, "expires_at", clock_format(key->expires_at, when));
+    log_end(&line);
+}
+
+/* Once at start, once a day, and after each new configuration. */
+static void warn_keys(struct housekeeping *h, const struct policy *policy)
+{
+    const struct config_security *security = &policy->config->security;
+    int64_t now = store_now(h->api->store);
+
+    if (!h->warns || (h->warned_day == now / day_ms &&
+                      h->warned_generation == policy->config->generation))
+        return;
+    h->warned_day = now / day_ms;
+    h->warned_generation = policy->config->generation;
+    for (size_t i = 0; i < security->key_count; i++)
+        warn_key(&security->keys[i], now);
+}
+
+static bool is_due(int64_t *at, int64_t now, int64_t every)
+{
+    if (now < *at)
+        return false;
+    *at = now + every;
+    return true;
+}
+
+void housekeeping_tick(struct housekeeping *h)
+{
+    int64_t now = clock_mono_ms();
+    struct policy *policy;
+    struct err problem;
+
+    if (store_revision_sync(h->api->store, &problem) != 0)
+        complain("revision", &problem);
+    expire_overrides(h->api);
+    if (policy_acquire(h->api->policy, &policy, &problem) != 0) {
+        complain("policy", &problem);
+        return;
+    }
+    warn_keys(h, policy);
+    if (is_due(&h->uses_at, now, USES_EVERY_MS) &&
+        derive_flush_used(h->api->store, policy, &problem) != 0)
+        complain("key uses", &problem);
+    policy_release(&policy);
+    if (is_due(&h->health_at, now, HEALTH_EVERY_MS))
+        upstreams_check_health(h->api->upstreams);
+}
+
+void housekeeping_flush(struct housekeeping *h)
+{
+    struct policy *policy;
+    struct err problem;
+
+    if (policy_acquire(h->api->policy, &policy, &problem) != 0)
+        return;
+    if (derive_flush_used(h->api->store, policy, &problem) != 0)
+        complain("key uses", &problem);
+    policy_release(&policy);
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* Says how a request ended, the same everywhere: audit, metrics, log. */
+#include "api/outcome.h"
+
+#include <string.h>
+
+#include "api/routes.h"
+#include "store/metrics.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+static const char *name_of(int status, bool stream_begun)
+{
+    switch (status) {
+    case AGW_OK:
+        return "completed";
+    case AGW_EGONE:
+        return "client_gone";
+    case AGW_ENOCRED:
+    case AGW_EBADKEY:
+    case AGW_EDENIED:
+    case AGW_EROLE:
+        return "denied";
+    case AGW_ERATE:
+        return "rate_limited";
+    case AGW_EINVALID:
+    case AGW_EMODEL:
+    case AGW_ENOROUTE:
+    case AGW_ENOTFOUND:
+    case AGW_EMETHOD:
+    case AGW_ETOOLARGE:
+    case AGW_ECONFIG:
+        return "invalid";
+    case AGW_EUPSTREAM:
+    case AGW_EUPSTREAMREQ:
+    case AGW_EUNAVAILABLE:
+        return stream_begun ? "upstream_cut" : "upstream_error";
+    case AGW_ETIMEOUT:
+        return "timeout";
+    case AGW_EAGENT:
+        return "agent_error";
+    case AGW_EOVERLOAD:
+        return "overloaded";
+    }
+    return "internal";
+}
+
+const char *outcome_name(const struct exchange *x)
+{
+    return name_of(x->status, x->response.streaming && x->response.head_sent);
+}
+
+bool outcome_is_audited(const struct exchange *x)
+{
+    if (x->route == NULL || x->route->auth == ROUTE_OPEN)
+        return false;
+    return x->route->auth == ROUTE_KEY || x->policy == NULL ||
+           !x->policy->config->gateway.metrics_open;
+}
+
+void outcome_row(struct exchange *x, const char *kind, struct audit_row *row)
+{
+    const struct config *config = x->policy == NULL ? NULL : x->policy->config;
+
+    *row = (struct audit_row){
+        .ts = store_now(x->api->store), .kind = kind, .request_id = x->request.id,
+        .key_id = x->key == NULL ? NULL : x->key->id, .agent = x->agent_id, .ns = x->ns,
+        .generation = config == NULL ? -1 : config->generation, .status = -1,
+        .streaming = -1, .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1};
+    row->route = arena_printf(x->request.arena, "%s %s", x->route->method, x->route->path);
+    if (x->decided_for != NULL && x->decided_for != x->key)
+        row->detail = arena_printf(x->request.arena, "{\"for_key\":\"%s\"}",
+                                   x->decided_for->id);
+    if (!x->decided)
+        return;
+    row->decision = x->decision.allowed ? "allow" : "deny";
+    row->source = decision_source_name(x->decision.source);
+    row->pattern = x->decision.pattern;
+    row->place = context_place(x);
+    row->streaming = x->streaming;
+    row->model = x->agent == NULL ? NULL : x->agent->spec->model;
+    if (x->decision.override != NULL) {
+        row->override_id = x->decision.override->id;
+        row->reason = x->decision.override->reason;
+    }
+}
+
+/* Why it was refused or failed: the error's short name leads, so rows can be grouped. */
+static const char *reason_of(struct exchange *x)
+{
+    const struct err_info *info = err_info(x->status);
+
+    if (x->status == 0)
+        return NULL;
+    if (x->err.message[0] == '\0')
+        return info->code == NULL ? info->name : info->code;
+    return arena_printf(x->request.arena, "%s: %s", info->code == NULL ? info->name : info->code,
+                        x->err.message);
+}
+
+void outcome_row_end(struct exchange *x, struct audit_row *row)
+{
+    row->outcome = outcome_name(x);
+    row->status = x->response.status != 0 ? x->response.status
+                  : x->err.status != 0    ? x->err.status
+                                          : err_info(x->status)->status;
+    row->streaming = x->streaming;
+    row->prompt_tokens = x->usage.prompt_tokens;
+    row->completion_tokens = x->usage.completion_tokens;
+    row->duration_ms = (clock_mono_us() - x->request.started_us) / 1000;
+    row->upstream = x->usage.upstream[0] == '\0' ? NULL : x->usage.upstream;
+    row->model = x->agent == NULL ? NULL : x->agent->spec->model;
+    if (x->status != 0)
+        row->reason = reason_of(x);
+}
+
+void outcome_log_decision(struct exchange *x)
+{
+    const struct decision *d = &x->decision;
+    char expires[CLOCK_TEXT_SIZE];
+    struct log_line line;
+
+    log_begin(&line, LOG_INFO, "agent.security.decision");
+    log_str(&line, "request_id", x->request.id);
+    log_str(&line, "key_id", x->decided_for->id);
+    log_str(&line, "agent", x->agent_id);
+    log_str(&line, "namespace", x->ns);
+    log_str(&line, "decision", d->allowed ? "allow" : "deny");
+    log_str(&line, "source", decision_source_name(d->source));
+    log_str(&line, "pattern", d->pattern);
+    log_str(&line, "rule", context_place(x));
+    log_int(&line, "generation", x->policy->config->generation);
+    if (d->override != NULL) {
+        log_str(&line, "override_id", d->override->id);
+        log_str(&line, "reason", d->override->reason);
+        log_str(&line, "expires_at", clock_format(d->override->expires_at, expires));
+    }
+    log_end(&line);
+    metrics_add(METRIC_DECISIONS, 1, d->allowed ? "allow" : "deny",
+                decision_source_name(d->source));
+    if (d->override != NULL)
+        metrics_add(METRIC_OVERRIDE_USES, 1);
+}
+
+static void count(struct exchange *x, int64_t duration_us)
+{
+    const char *agent = x->agent == NULL ? "" : x->agent_id;
+    const struct err_info *info = err_info(x->status);
+    const char *outcome = outcome_name(x);
+
+    metrics_add(METRIC_REQUESTS, 1, agent, x->streaming ? "true" : "false", outcome);
+    metrics_observe_us(METRIC_REQUEST_LATENCY, duration_us);
+    if (x->first_token_us != 0)
+        metrics_observe_us(METRIC_FIRST_TOKEN, x->first_token_us);
+    if (strcmp(outcome, "denied") == 0 || strcmp(outcome, "rate_limited") == 0)
+        metrics_add(METRIC_DENIED, 1, info->code == NULL ? "no_credential" : info->code);
+    if (x->usage.prompt_tokens > 0)
+        metrics_add(METRIC_TOKENS, (uint64_t)x->usage.prompt_tokens, x->key->id, agent,
+                    "prompt");
+    if (x->usage.completion_tokens > 0)
+        metrics_add(METRIC_TOKENS, (uint64_t)x->usage.completion_tokens, x->key->id, agent,
+                    "completion");
+}
+
+void outcome_log_request(struct exchange *x)
+{
+    int64_t duration_us = clock_mono_us() - x->request.started_us;
+    struct log_line line;
+
+    if (outcome_is_audited(x))
+        count(x, duration_us);
+    log_begin(&line, x->status == AGW_EINTERNAL ? LOG_ERROR : LOG_INFO, "http.request");
+    log_str(&line, "request_id", x->request.id);
+    log_str(&line, "method", x->request.method);
+    log_str(&line, "path", x->request.path);
+    log_int(&line, "status", x->response.status);
+    log_str(&line, "outcome", outcome_name(x));
+    log_int(&line, "duration_us", duration_us);
+    log_int(&line, "bytes", x->response.bytes);
+    if (x->key != NULL)
+        log_str(&line, "key_id", x->key->id);
+    if (x->agent_id != NULL)
+        log_str(&line, "agent", x->agent_id);
+    if (x->usage.upstream[0] != '\0') {
+        log_str(&line, "upstream", x->usage.upstream);
+        log_int(&line, "attempts", x->usage.attempts);
+    }
+    if (x->status != 0 && x->err.message[0] != '\0')
+        log_str(&line, "error", x->err.message);
+    log_end(&line);
+}

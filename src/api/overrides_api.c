@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* Grants access for a while, shows such grants, takes them back. */
+#include <string.h>
+
+#include "api/derive.h"
+#include "api/fields.h"
+#include "api/handlers.h"
+#include "api/json_values.h"
+#include "api/outcome.h"
+#include "util/clock.h"
+#include "util/glob.h"
+#include "util/log.h"
+#include "util/secret.h"
+
+enum { REASON_MAX = 500 };
+
+static const struct field create_fields[] = {
+    {"agent", FIELD_TEXT, true, 1, GLOB_MAX},
+    {"ttl_seconds", FIELD_INTEGER, true, 0, 0},
+    {"reason", FIELD_TEXT, false, 0, REASON_MAX},
+    {"key_id", FIELD_TEXT, false, 1, 128},
+};
+
+static bool is_glob(const char *pattern)
+{
+    return strpbrk(pattern, "*?[") != NULL;
+}
+
+/* A bare agent name is spelled out, so that the stored pattern matches its full id. */
+static int resolve_pattern(struct exchange *x, const char **pattern)
+{
+    const char *given = fields_text(x->body, "agent");
+    const char *problem = glob_problem(given);
+    const struct catalog_agent *agent;
+
+    *pattern = given;
+    if (problem != NULL)
+        return err_set_public(&x->err, AGW_EINVALID, "agent", "'agent': %s.", problem);
+    if (is_glob(given) || strchr(given, '/') != NULL)
+        return 0;
+    agent = catalog_find(derive_catalog(x->policy), given);
+    if (agent == NULL)
+        return err_set_public(&x->err, AGW_EINVALID, "agent",
+                              "There is no single agent '%.100s'; write namespace/name.", given);
+    *pattern = agent->spec->id;
+    return 0;
+}
+
+static int check_create(struct exchange *x, struct override *o)
+{
+    const struct config_security *security = &x->policy->config->security;
+    int64_t ttl;
+
+    if (fields_check(x->body, create_fields, sizeof create_fields / sizeof create_fields[0],
+                     true, &x->err) != 0 ||
+        resolve_pattern(x, (const char **)&o->pattern) != 0)
+        return AGW_EINVALID;
+    ttl = fields_integer(x->body, "ttl_seconds", 0);
+    if (ttl < 1 || ttl > security->override_max_ttl_s)
+        return err_set_public(&x->err, AGW_EINVALID, "ttl_seconds",
+                              "'ttl_seconds' must be between 1 and %lld.",
+                              (long long)security->override_max_ttl_s);
+    o->reason = (char *)fields_text(x->body, "reason");
+    if (security->override_require_reason && (o->reason == NULL || o->reason[0] == '\0'))
+        return err_set_public(&x->err, AGW_EINVALID, "reason", "'reason' is required.");
+    o->key_id = (char *)fields_text(x->body, "key_id");
+    if (o->key_id != NULL && context_find_key(security, o->key_id) == NULL)
+        return err_set_public(&x->err, AGW_EINVALID, "key_id", "There is no key '%.100s'.",
+                              o->key_id);
+    o->created_by = (char *)x->key->id;
+    o->created_at = store_now(x->api->store);
+    o->expires_at = o->created_at + ttl * 1000;
+    return 0;
+}
+
+static void log_override(const struct exchange *x, const char *event, const struct override *o)
+{
+    char expires[CLOCK_TEXT_SIZE];
+    struct log_line line;
+
+    log_begin(&line, LOG_INFO, event);
+    log_str(&line, "request_id", x->request.id);
+    log_str(&line, "override_id", o->id);
+    log_str(&line, "agent", o->pattern);
+    log_str(&line, "key_id", o->key_id);
+    log_str(&line, "reason", o->reason);
+    log_str(&line, "expires_at", clock_format(o->expires_at, expires));
+    log_str(&line, "by", x->key->id);
+    log_end(&line);
+}
+
+int overrides_api_create(struct exchange *x)
+{
+    struct override o = {0};
+    struct audit_row row;
+    char hex[17];
+    int status = check_create(x, &o);
+
+    if (status != 0)
+        return status;
+    if (secret_random_hex(hex, 8) != 0)
+        return err_set(&x->err, AGW_EINTERNAL, "no randomness");
+    snprintf(o.id, sizeof o.id, "ovr_%s", hex);
+    outcome_row(x, "override.created", &row);
+    row.agent = row.pattern = o.pattern;
+    row.override_id = o.id;
+    row.reason = o.reason;
+    row.detail = arena_printf(x->request.arena, "{\"expires_at\":%lld,\"bound_to_key\":%s}",
+                              (long long)o.expires_at, o.key_id == NULL ? "false" : "true");
+    status = overrides_create(x->api->store, &o, &row, &x->err);
+    if (status != 0)
+        return status;
+    log_override(x, "agent.security.override.created", &o);
+    x->answer.json = json_values_override(&o);
+    return x->answer.json == NULL ? err_set(&x->err, AGW_ENOMEM, "override") : 0;
+}
+
+int overrides_api_list(struct exchange *x)
+{
+    struct override_list list = {0};
+    struct db *db = store_acquire(x->api->store, &x->err);
+    const char *all = request_query(&x->request, "all");
+    json_t *overrides = json_array();
+    int status = AGW_ESTORE;
+
+    if (db != NULL) {
+        status = overrides_list(db, store_now(x->api->store),
+                                all != NULL && strcmp(all, "true") == 0, &list, &x->err);
+        store_release(x->api->store, db);
+    }
+    for (size_t i = 0; i < list.count; i++)
+        json_array_append_new(overrides, json_values_override(&list.items[i]));
+    override_list_clear(&list);
+    x->answer.json = json_pack("{s:o}", "overrides", overrides);
+    return status;
+}
+
+int overrides_api_revoke(struct exchange *x)
+{
+    struct override revoked = {0};
+    struct audit_row row;
+    int status;
+
+    if (x->object_id == NULL)
+        return err_set_public(&x->err, AGW_ENOTFOUND, NULL, "Name the override to revoke.");
+    outcome_row(x, "override.revoked", &row);
+    status = overrides_revoke(x->api->store, x->object_id, x->key->id, &row, &revoked, &x->err);
+    if (status == AGW_ENOTFOUND)
+        return err_set_public(&x->err, status, NULL, "There is no active override '%.40s'.",
+                              x->object_id);
+    if (status != 0)
+        return status;
+    log_override(x, "agent.security.override.revoked", &revoked);
+    x->answer.json = json_values_override(&revoked);
+    override_clear(&revoked);
+    return x->answer.json == NULL ? err_set(&x->err, AGW_ENOMEM, "override") : 0;
+}

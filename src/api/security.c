@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* Explains decisions before they are made, and puts a changed policy into force. */
+#include "api/fields.h"
+#include "api/handlers.h"
+#include "api/json_values.h"
+#include "api/refresh.h"
+#include "store/keys.h"
+#include "util/glob.h"
+
+static const struct field preview_fields[] = {
+    {"agent", FIELD_TEXT, true, 1, GLOB_MAX},
+    {"key_id", FIELD_TEXT, false, 1, 128},
+};
+
+/* Decides for the named key, by default the caller's; never for nobody. */
+int security_preview_target(struct exchange *x)
+{
+    const struct config_key *key = x->key;
+    const char *key_id;
+
+    if (fields_check(x->body, preview_fields, 2, true, &x->err) != 0)
+        return AGW_EINVALID;
+    key_id = fields_text(x->body, "key_id");
+    if (key_id != NULL)
+        key = context_find_key(&x->policy->config->security, key_id);
+    if (key == NULL)
+        return err_set_public(&x->err, AGW_EINVALID, "key_id", "There is no key '%.100s'.",
+                              key_id);
+    if (context_name_agent(x, fields_text(x->body, "agent")) != 0)
+        return AGW_ENOMEM;
+    context_decide(x, key);
+    return 0;
+}
+
+static json_t *step_json(const struct decision_step *step)
+{
+    json_t *json = json_pack("{s:s,s:b,s:b,s:o}", "rule", step->rule, "present", step->present,
+                             "matched", step->matched, "pattern", json_values_text(step->pattern));
+
+    if (json != NULL && step->place.line != 0) {
+        json_object_set_new(json, "file", json_string(step->place.file));
+        json_object_set_new(json, "line", json_integer(step->place.line));
+    }
+    return json;
+}
+
+int security_preview(struct exchange *x)
+{
+    const struct decision *d = &x->decision;
+    json_t *trace = json_array();
+
+    for (size_t i = 0; i < d->step_count; i++)
+        json_array_append_new(trace, step_json(&d->steps[i]));
+    x->answer.json = json_pack(
+        "{s:s,s:b,s:s,s:b,s:s,s:o,s:s,s:s,s:o,s:I,s:o}", "agent", x->agent_id, "exists",
+        x->agent != NULL, "decision", d->allowed ? "allow" : "deny", "allowed", d->allowed,
+        "source", decision_source_name(d->source), "pattern", json_values_text(d->pattern),
+        "namespace", x->ns, "key_id", x->decided_for->id, "rule",
+        json_values_text(context_place(x)), "generation",
+        (json_int_t)x->policy->config->generation, "trace", trace);
+    if (x->answer.json == NULL)
+        return err_set(&x->err, AGW_ENOMEM, "preview");
+    if (d->override != NULL)
+        json_object_set_new(x->answer.json, "override", json_values_override(d->override));
+    return 0;
+}
+
+/* What each key may do by the new policy, with what it inherits filled in. */
+int security_refresh(struct exchange *x)
+{
+    const struct config_security *security;
+    int status = refresh_component(x, CONFIG_SECURITY);
+    json_t *keys;
+
+    if (status != 0 || x->answer.json != NULL)
+        return status;
+    security = &x->policy->config->security;
+    keys = json_array();
+    for (size_t i = 0; i < security->key_count; i++) {
+        const struct config_key *key = &security->keys[i];
+        const struct config_patterns *allow =
+            key->allow_agents.present ? &key->allow_agents : &security->allow_agents;
+
+        json_array_append_new(
+            keys, json_pack("{s:s,s:o,s:I,s:o}", "key_id", key->id, "allow_agents",
+                            json_values_patterns(allow), "rate_limit_per_minute",
+                            (json_int_t)context_rate_per_minute(security, key), "expires_at",
+                            json_values_time(key->expires_at)));
+    }
+    x->answer.json = keys;
+    return 0;
+}
+
+int security_keys(struct exchange *x)
+{
+    struct db *db = store_acquire(x->api->store, &x->err);
+    json_t *keys = NULL;
+    int status;
+
+    if (db == NULL)
+        return AGW_ESTORE;
+    status = keys_list(db, &keys, &x->err);
+    store_release(x->api->store, db);
+    if (status != 0)
+        return status;
+    x->answer.json = json_pack("{s:o}", "keys", keys);
+    return x->answer.json == NULL ? err_set(&x->err, AGW_ENOMEM, "keys") : 0;
+}
