@@ -71,6 +71,7 @@ struct config_upstream {
     const char *name;
     enum config_provider provider;
     const char *base_url;    /* without a trailing '/'; NULL for echo */
+    const char *api_version; /* azure only, otherwise NULL */
     int priority, weight;
     const char *api_key;     /* from api_key_env or api_key; secret, wiped on free */
     struct config_patterns models; /* absent = every model */
@@ -114,6 +115,8 @@ struct config_tool {
     size_t command_count;
     const char **command;
     int64_t timeout_ms;
+    size_t header_count;
+    struct config_header *headers;
     const json_t *schema; /* NULL = none */
     struct config_place place;
 };

@@ -33,6 +33,7 @@ struct config_error {
 struct config_errors {
     size_t count; /* at most CONFIG_ERRORS_MAX; the last then says that there are more */
     struct config_error *list;
+    bool lost;    /* memory ran out: there was an error that is not in the list */
 };
 
 /* Adds one; silently full past the maximum. */
