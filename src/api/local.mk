@@ -22,3 +22,8 @@ libagw_a_SOURCES += \
   src/api/routes.c src/api/routes.h \
   src/api/security.c \
   src/api/steps.c src/api/steps.h
+
+unit_tests += tests/unit/test_api_wire
+tests_unit_test_api_wire_SOURCES = tests/unit/test_api_wire.c
+EXTRA_DIST += tests/cases/wire/requests.json tests/cases/wire/completions.json \
+  tests/cases/wire/chunks.json

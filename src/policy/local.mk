@@ -7,3 +7,6 @@ libagw_a_SOURCES += \
   src/policy/register.c src/policy/register.h \
   src/policy/state.c src/policy/state.h
 
+
+unit_tests += tests/unit/test_policy_rate_limit
+tests_unit_test_policy_rate_limit_SOURCES = tests/unit/test_policy_rate_limit.c
