@@ -10,3 +10,8 @@ libagw_a_SOURCES += \
 
 unit_tests += tests/unit/test_policy_rate_limit
 tests_unit_test_policy_rate_limit_SOURCES = tests/unit/test_policy_rate_limit.c
+unit_tests += tests/unit/test_policy_decide
+tests_unit_test_policy_decide_SOURCES = tests/unit/test_policy_decide.c \
+  tests/lib/yaml_cases.c tests/lib/yaml_cases.h
+tests_unit_test_policy_decide_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+EXTRA_DIST += tests/cases/policy/decide.yaml

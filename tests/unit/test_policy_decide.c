@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* decide_agent() against the table in tests/cases/policy/decide.yaml. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/load.h"
+#include "policy/decide.h"
+#include "yaml_cases.h"
+
+enum { NOW = 1000000, OVERRIDES_MAX = 8 };
+
+static struct config *build(const char *name, const char *security)
+{
+    struct config_sources sources = {0};
+    struct config_errors errors = {0};
+    struct config *config = NULL;
+    static const char *const others[CONFIG_COMPONENTS] = {
+        [CONFIG_GATEWAY] = "version: 1\n",
+        [CONFIG_AGENTS] = "version: 1\nagents: []\n",
+        [CONFIG_UPSTREAMS] = "version: 1\nupstreams: [{name: echo, provider: builtin-echo}]\n",
+        [CONFIG_TOOLS] = "version: 1\ntools: []\n",
+    };
+
+    for (int i = 0; i < CONFIG_COMPONENTS; i++) {
+        char path[32];
+
+        snprintf(path, sizeof path, "%s.yaml", config_component_names[i]);
+        sources.component[i].path = strdup(path);
+        sources.component[i].text = strdup(others[i] != NULL ? others[i] : security);
+    }
+    if (config_build(&sources, &config, &errors) != 0)
+        fail_msg("%s: %s", name, config_errors_text(&errors));
+    config_sources_free(&sources);
+    config_errors_free(&errors);
+    return config;
+}
+
+static size_t read_overrides(const json_t *one, struct override *items)
+{
+    json_t *list = json_object_get(one, "overrides"), *entry;
+    size_t i;
+
+    json_array_foreach(list, i, entry)
+    {
+        struct override *o = &items[i];
+        const char *state = cases_text(entry, "state", "active");
+
+        assert_true(i < OVERRIDES_MAX);
+        *o = (struct override){0};
+        snprintf(o->id, sizeof o->id, "ovr_%zu", i);
+        o->pattern = (char *)cases_text(entry, "pattern", NULL);
+        o->key_id = (char *)cases_text(entry, "key", NULL);
+        o->expires_at = NOW + 1000 * cases_integer(entry, "lasts", 1);
+        if (strcmp(state, "due") == 0)
+            o->expires_at = NOW;
+        o->revoked_at = strcmp(state, "revoked") == 0;
+        o->expired_at = strcmp(state, "expired") == 0;
+    }
+    return json_array_size(list);
+}
+
+static const struct config_key *find_key(const struct config *config, const char *id)
+{
+    for (size_t i = 0; i < config->security.key_count; i++)
+        if (strcmp(config->security.keys[i].id, id) == 0)
+            return &config->security.keys[i];
+    fail_msg("no key %s", id);
+    return NULL;
+}
+
+static void check(const char *name, const struct config *config,
+                  const struct override_list *overrides, const json_t *wanted)
+{
+    const char *agent = cases_text(wanted, "agent", NULL);
+    const char *pattern = cases_text(wanted, "pattern", NULL);
+    char ns[64];
+    struct decision d;
+
+    snprintf(ns, sizeof ns, "%.*s", (int)strcspn(agent, "/"), agent);
+    decide_agent(&config->security, find_key(config, cases_text(wanted, "key", NULL)),
+                 overrides, agent, ns, NOW, &d);
+    if (d.allowed != cases_boolean(wanted, "allowed") ||
+        strcmp(decision_source_name(d.source), cases_text(wanted, "source", NULL)) != 0)
+        fail_msg("%s: %s %s is %d by %s", name, cases_text(wanted, "key", NULL), agent,
+                 d.allowed, decision_source_name(d.source));
+    if ((pattern == NULL) != (d.pattern == NULL) ||
+        (pattern != NULL && strcmp(pattern, d.pattern) != 0))
+        fail_msg("%s: %s decided by %s", name, agent, d.pattern);
+    assert_int_equal(d.place.line, cases_integer(wanted, "line", 0));
+    assert_int_equal(d.override != NULL, d.source == SOURCE_OVERRIDE);
+    assert_true(d.step_count > 0 && d.step_count <= DECISION_TRACE_MAX);
+    /* Only the last rule of a trace can have matched. */
+    for (size_t i = 0; i < d.step_count; i++)
+        assert_int_equal(d.steps[i].matched, i + 1 == d.step_count && d.pattern != NULL);
+}
+
+static void table(void **state)
+{
+    json_t *cases = cases_load("policy/decide.yaml"), *one, *wanted;
+    size_t i, j, checked = 0;
+
+    (void)state;
+    json_array_foreach(cases, i, one)
+    {
+        const char *name = cases_text(one, "name", NULL);
+        struct config *config = build(name, cases_text(one, "security", NULL));
+        struct override items[OVERRIDES_MAX];
+        struct override_list overrides = {.items = items};
+
+        overrides.count = read_overrides(one, items);
+        json_array_foreach(json_object_get(one, "expect"), j, wanted)
+        {
+            check(name, config, &overrides, wanted);
+            checked++;
+        }
+        config_release(&config);
+    }
+    json_decref(cases);
+    assert_true(checked > 25);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(table)};
+
+    return cmocka_run_group_tests_name("policy/decide", tests, NULL, NULL);
+}
