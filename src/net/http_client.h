@@ -22,30 +22,40 @@ struct http_pool;
 struct http_pool *http_pool_new(size_t max_idle_handles);
 void http_pool_free(struct http_pool **pool);
 
-struct http_call {
-    const char *method;          /* "POST" */
-    const char *url;
-    const char *const *headers;  /* "Name: value", NULL-terminated; values may be secrets */
-    const char *body;            /* NULL = none */
-    size_t body_length;
-    int64_t connect_ms, first_byte_ms, idle_ms, total_ms; /* 0 = none */
-    size_t max_response;         /* bytes of body, decoded */
-    int watch_fd;                /* client's socket: hang-up cancels; -1 = none */
-    int64_t tick_ms;             /* call on_tick when nothing arrived for so long; 0 = never */
-    /* Callbacks return 0 or an AGW_E* that ends the call with that code. */
-    int (*on_head)(void *arg, int status); /* status line seen and first body byte or end near */
-    int (*on_body)(void *arg, const char *bytes, size_t length);
-    int (*on_tick)(void *arg);
-    void *arg;
-};
-
 struct http_result {
     int status;                  /* 0 = no response */
     char content_type[128];      /* lower case, without parameters; "" = none */
     int retry_after_s;           /* Retry-After as seconds from now, 0 = none */
     bool connected;              /* a connection was there: the request may have been seen */
     bool any_byte;               /* some response byte arrived */
+    bool too_large;              /* max_response was exceeded */
     int64_t duration_us;
+};
+
+/* What on_body returns when it needs nothing more: the call ends well, at once if the
+ * response ends within HTTP_CLIENT_TAIL_MS (the connection stays warm), else by closing. */
+enum { HTTP_CLIENT_ENOUGH = 1, HTTP_CLIENT_TAIL_MS = 250 };
+
+struct http_call {
+    const char *method;          /* "POST" */
+    const char *url;
+    const char *const *headers;  /* "Name: value", NULL-terminated; values may be secrets */
+    const char *body;            /* NULL = none */
+    size_t body_length;
+    /* 0 = none. first_byte counts from the connection's being there, idle from the last
+     * response byte, total from the start. */
+    int64_t connect_ms, first_byte_ms, idle_ms, total_ms;
+    size_t max_response;         /* bytes of body, decoded */
+    int watch_fd;                /* client's socket: hang-up cancels; -1 = none */
+    int64_t tick_ms;             /* call on_tick when nothing arrived for so long; 0 = never */
+    /* NULL, or the monotonic ms since when it is quiet: then the caller decides what ends
+     * the silence (by moving it forward); arriving bytes do not. A tick moves it. */
+    int64_t *quiet_since_ms;
+    /* Callbacks (any may be NULL) return 0 or an AGW_E* that ends the call with that code. */
+    int (*on_head)(void *arg, const struct http_result *head); /* final status and headers */
+    int (*on_body)(void *arg, const char *bytes, size_t length);
+    int (*on_tick)(void *arg);
+    void *arg;
 };
 
 /* 0 when a whole response arrived (whatever its status). AGW_ETIMEOUT, AGW_EUPSTREAM (broken
@@ -54,7 +64,10 @@ struct http_result {
 int http_client_call(struct http_pool *pool, const struct http_call *call,
                      struct http_result *result, struct err *e);
 
-/* Whether the peer of a socket has closed or reset it (POLLRDHUP or end of file). */
+/* Whether the peer of a socket has closed or reset it (unread bytes do not hide that). */
 bool http_client_peer_gone(int fd);
+
+/* Sleeps (giving the run permit back); AGW_EGONE as soon as watch_fd hangs up. */
+int http_client_pause(int watch_fd, int64_t ms);
 
 #endif

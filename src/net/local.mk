@@ -1,1 +1,11 @@
 # SPDX-License-Identifier: MIT
+libagw_a_SOURCES += \
+  src/net/http_client.c src/net/http_client.h \
+  src/net/http_pool.c src/net/http_pool.h \
+  src/net/http_wait.c src/net/http_wait.h \
+  src/net/sse_parse.c src/net/sse_parse.h
+
+unit_tests += tests/unit/test_net_sse_parse
+tests_unit_test_net_sse_parse_SOURCES = tests/unit/test_net_sse_parse.c
+
+EXTRA_DIST += tests/cases/sse/transcripts.json

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* The curl handles of a pool; for http_client.c. A handle is one connection's home: its own
+ * multi handle keeps that connection warm. Any thread; a handle belongs to who acquired it.
+ */
+#ifndef AGW_NET_HTTP_POOL_H
+#define AGW_NET_HTTP_POOL_H
+
+#include <curl/curl.h>
+
+#include "net/http_client.h"
+
+struct http_handle {
+    CURLM *multi;
+    CURL *easy;
+    char detail[CURL_ERROR_SIZE];
+};
+
+/* The handle used last (its connection is the likeliest to be alive), or a new one; NULL
+ * when memory is out. */
+struct http_handle *http_pool_acquire(struct http_pool *pool);
+/* Keeps it for the next call, or frees it when enough are idle. NULL is allowed. */
+void http_pool_release(struct http_pool *pool, struct http_handle *handle);
+
+#endif
