@@ -7,31 +7,11 @@
 #define AGW_UPSTREAM_CHAT_CALL_H
 
 #include <jansson.h>
+#include <stdint.h>
 
-#include "config/config.h"
 #include "upstream/chat_sink.h"
+#include "upstream/upstreams.h"
 #include "util/err.h"
-
-/* The upstreams of a process: pools, breakers, health. Outlives configurations; entries are
- * matched by name and definition when a new configuration comes. */
-struct upstreams;
-
-struct upstreams *upstreams_new(void);
-void upstreams_free(struct upstreams **upstreams);
-
-/* Takes over the upstreams of a new configuration (copying what it needs, so the
- * configuration may go). Calls that run keep their old entry. */
-int upstreams_update(struct upstreams *upstreams, const struct config *config, struct err *e);
-
-/* One round of active health checks for those that are due; a housekeeping thread calls it
- * every second. Logs `upstream.health` when a state changes. */
-void upstreams_check_health(struct upstreams *upstreams);
-
-/* Array for GET /upstreams: name, provider, base_url, priority, weight, models, state
- * ("up" "down" "open" "unknown"), last_error, checked_at; never a key. New reference. */
-json_t *upstreams_json(struct upstreams *upstreams);
-/* Whether any upstream may be called now (for /ready). */
-bool upstreams_any_usable(struct upstreams *upstreams);
 
 struct chat_usage {
     int64_t prompt_tokens, completion_tokens; /* -1 = not reported */
