@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 EXTRA_DIST += \
-  contrib/ci/compile-commands \
+  .ci/run contrib/quickstart \
+  contrib/ci/check contrib/ci/compile-commands contrib/ci/try-quickstart \
   contrib/lint/banned contrib/lint/documents contrib/lint/floors contrib/lint/headers \
   contrib/lint/heads contrib/lint/leftovers contrib/lint/lengths contrib/lint/manuals \
   contrib/lint/private contrib/lint/run contrib/lint/shell contrib/lint/tree.py
