@@ -5,10 +5,38 @@
 #ifndef AGW_STORE_DB_H
 #define AGW_STORE_DB_H
 
+#include <jansson.h>
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "store/store.h"
+
+enum { DB_STATEMENTS_MAX = 128 };
+
+struct db_options {
+    const char *path;
+    bool read_only;
+    bool synchronous_full;
+};
+
+/* Opens a connection with the settings every one must have (no automatic checkpoints, no
+ * checkpoint on close, short busy timeout). Does not look at the journal mode. */
+int db_open(const struct db_options *options, struct db **db, struct err *e);
+void db_close(struct db **db);
+
+/* "wal" or AGW_ESTORE; an empty database that may be written is switched to it. */
+int db_require_wal(struct db *db, struct err *e);
+
+/* Resets every statement: nothing may keep an old snapshot open between two uses. */
+void db_reset(struct db *db);
+
+/* Pages in the write-ahead log after this connection's last commit. */
+int db_log_pages(const struct db *db);
+
+/* A revision that becomes visible when the running transaction commits; 0 = none. */
+void db_set_pending_revision(struct db *db, uint64_t revision);
+uint64_t db_pending_revision(const struct db *db);
 
 /* The prepared statement of `sql` (a string literal: its address is the cache key), reset
  * and without bindings; owned by the connection. NULL and *e on failure. */
@@ -23,8 +51,28 @@ int db_exec(struct db *db, const char *sql, struct err *e);
 
 sqlite3 *db_handle(struct db *db);
 
+/* The one number a statement without bindings yields; `otherwise` when it yields no row. */
+int db_number(struct db *db, const char *sql, int64_t otherwise, int64_t *number,
+              struct err *e);
+
+/* Longest wait for a lock somebody outside the gate holds. */
+void db_set_busy_timeout(struct db *db, int64_t ms);
+
 /* NULL binds NULL; the text must live until the statement is reset. */
 void db_bind_text(sqlite3_stmt *statement, int index, const char *text);
+
+/* -1 binds NULL. */
+void db_bind_number(sqlite3_stmt *statement, int index, int64_t number);
+/* 0 binds NULL: times that have not come. */
+void db_bind_time(sqlite3_stmt *statement, int index, int64_t ms);
+
+/* A malloc'ed copy of a text column: NULL for NULL. -1 when memory is out. */
+int db_copy_text(sqlite3_stmt *statement, int column, char **text);
+
+/* The current row as a JSON object by column names: texts (bytes that are not UTF-8 become
+ * U+FFFD), integers, null. Columns named "ts" or "..._at" hold UTC ms and become RFC 3339
+ * text. A new reference, or NULL when memory is out. */
+json_t *db_row_json(sqlite3_stmt *statement);
 
 /* AGW_ESTORE with SQLite's message. */
 int db_error(struct db *db, struct err *e, const char *doing);

@@ -42,6 +42,10 @@ int store_write_begin(struct store *store, struct db *db, struct err *e);
 int store_write_commit(struct store *store, struct db *db, struct err *e);
 void store_write_rollback(struct store *store, struct db *db);
 
+/* Calls fn(arg, db) after each checkpoint this process made, the gate still held: what it
+ * reads is exact. One at a time; fn NULL takes it away. */
+void store_on_checkpoint(struct store *store, void (*fn)(void *arg, struct db *db), void *arg);
+
 /* Policy revision: changes whenever keys, overrides or a configuration changed. Reading is
  * one atomic load from shared memory. */
 uint64_t store_revision(struct store *store);
