@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* Remembers the last errors for whoever asks what went wrong. */
+#include "store/errors_ring.h"
+
+#include "store/db.h"
+
+static int add_one(struct db *db, const struct error_entry *entry, struct err *e)
+{
+    sqlite3_stmt *statement = db_statement(
+        db, "INSERT INTO recent_error (ts, component, kind, severity, subject, message,"
+            " request_id) VALUES (?, ?, ?, ?, ?, ?, ?)", e);
+
+    if (statement == NULL)
+        return AGW_ESTORE;
+    sqlite3_bind_int64(statement, 1, entry->ts);
+    db_bind_text(statement, 2, entry->component);
+    db_bind_text(statement, 3, entry->kind);
+    db_bind_text(statement, 4, entry->severity);
+    db_bind_text(statement, 5, entry->subject);
+    db_bind_text(statement, 6, entry->message);
+    db_bind_text(statement, 7, entry->request_id);
+    return db_step(db, statement, e);
+}
+
+static int drop_oldest(struct db *db, struct err *e)
+{
+    sqlite3_stmt *statement = db_statement(
+        db, "DELETE FROM recent_error"
+            " WHERE id <= (SELECT max(id) FROM recent_error) - ?", e);
+
+    if (statement == NULL)
+        return AGW_ESTORE;
+    sqlite3_bind_int(statement, 1, ERRORS_RING_MAX);
+    return db_step(db, statement, e);
+}
+
+int errors_ring_add(struct store *store, const struct error_entry *entries, int count,
+                    struct err *e)
+{
+    struct db *db = store_acquire(store, e);
+    int status;
+
+    if (db == NULL)
+        return AGW_ESTORE;
+    status = store_write_begin(store, db, e);
+    if (status == 0) {
+        for (int i = 0; i < count && status == 0; i++)
+            status = add_one(db, &entries[i], e);
+        if (status == 0)
+            status = drop_oldest(db, e);
+        if (status == 0)
+            status = store_write_commit(store, db, e);
+        else
+            store_write_rollback(store, db);
+    }
+    store_release(store, db);
+    return status;
+}
+
+int errors_ring_list(struct db *db, int limit, json_t **list, struct err *e)
+{
+    sqlite3_stmt *statement = db_statement(
+        db, "SELECT id, ts, component, kind, severity, subject, message, request_id"
+            " FROM recent_error ORDER BY id DESC LIMIT ?", e);
+    int status;
+
+    *list = NULL;
+    if (statement == NULL)
+        return AGW_ESTORE;
+    sqlite3_bind_int(statement, 1, limit);
+    *list = json_array();
+    while ((status = db_step(db, statement, e)) == 1)
+        if (json_array_append_new(*list, db_row_json(statement)) != 0) {
+            status = err_set(e, AGW_ENOMEM, "listing errors");
+            break;
+        }
+    sqlite3_reset(statement);
+    if (status != 0) {
+        json_decref(*list);
+        *list = NULL;
+    }
+    return status;
+}

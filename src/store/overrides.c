@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/* Gives, takes back and lets lapse temporary grants, each change with its audit row. */
+#include "store/overrides.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/db.h"
+#include "util/clock.h"
+
+#define COLUMNS                                                                                \
+    "id, pattern, key_id, reason, created_by, created_at, expires_at,"                         \
+    " coalesce(revoked_at, 0), coalesce(expired_at, 0), revoked_by"
+
+void override_clear(struct override *o)
+{
+    free(o->pattern);
+    free(o->key_id);
+    free(o->reason);
+    free(o->created_by);
+    free(o->revoked_by);
+    memset(o, 0, sizeof *o);
+}
+
+void override_list_clear(struct override_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        override_clear(&list->items[i]);
+    free(list->items);
+    list->items = NULL;
+    list->count = 0;
+}
+
+/* The current row of a statement that selects COLUMNS. */
+static int read_row(sqlite3_stmt *row, struct override *o, struct err *e)
+{
+    const char *id = (const char *)sqlite3_column_text(row, 0);
+
+    memset(o, 0, sizeof *o);
+    snprintf(o->id, sizeof o->id, "%s", id == NULL ? "" : id);
+    o->created_at = sqlite3_column_int64(row, 5);
+    o->expires_at = sqlite3_column_int64(row, 6);
+    o->revoked_at = sqlite3_column_int64(row, 7);
+    o->expired_at = sqlite3_column_int64(row, 8);
+    if (db_copy_text(row, 1, &o->pattern) == 0 && db_copy_text(row, 2, &o->key_id) == 0 &&
+        db_copy_text(row, 3, &o->reason) == 0 && db_copy_text(row, 4, &o->created_by) == 0 &&
+        db_copy_text(row, 9, &o->revoked_by) == 0 && o->pattern != NULL)
+        return 0;
+    override_clear(o);
+    return err_set(e, AGW_ENOMEM, "reading overrides");
+}
+
+/* All rows of `statement`. */
+static int read_rows(struct db *db, sqlite3_stmt *statement, struct override_list *list,
+                     struct err *e)
+{
+    size_t capacity = 0;
+    int status;
+
+    memset(list, 0, sizeof *list);
+    while ((status = db_step(db, statement, e)) == 1) {
+        if (list->count == capacity) {
+            size_t more = capacity == 0 ? 16 : 2 * capacity;
+            struct override *items = realloc(list->items, more * sizeof *items);
+
+            if (items == NULL) {
+                status = err_set(e, AGW_ENOMEM, "reading overrides");
+                break;
+            }
+            list->items = items;
+            capacity = more;
+        }
+        status = read_row(statement, &list->items[list->count], e);
+        if (status != 0)
+            break;
+        list->count++;
+    }
+    sqlite3_reset(statement);
+    if (status != 0)
+        override_list_clear(list);
+    return status;
+}
+
+int overrides_list(struct db *db, int64_t now, int history, struct override_list *list,
+                   struct err *e)
+{
+    sqlite3_stmt *statement;
+
+    memset(list, 0, sizeof *list);
+    statement = db_statement(
+        db, history ? "SELECT " COLUMNS " FROM override ORDER BY created_at DESC, id"
+                    : "SELECT " COLUMNS " FROM override WHERE revoked_at IS NULL"
+                      " AND expired_at IS NULL AND expires_at > ? ORDER BY created_at DESC, id",
+        e);
+    if (statement == NULL)
+        return AGW_ESTORE;
+    if (!history)
+        sqlite3_bind_int64(statement, 1, now);
+    return read_rows(db, statement, list, e);
+}
+
+/* Ends a write transaction by what came of it. */
+static int end_write(struct store *store, struct db *db, int status, struct err *e)
+{
+    if (status == 0)
+        return store_write_commit(store, db, e);
+    store_write_rollback(store, db);
+    return status;
+}
+
+static int insert(struct db *db, const struct override *o, struct err *e)
+{
+    sqlite3_stmt *statement = db_statement(
+        db,
+        "INSERT INTO override (id, pattern, key_id, reason, created_by, created_at, expires_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)", e);
+
+    if (statement == NULL)
+        return AGW_ESTORE;
+    db_bind_text(statement, 1, o->id);
+    db_bind_text(statement, 2, o->pattern);
+    db_bind_text(statement, 3, o->key_id);
+    db_bind_text(statement, 4, o->reason);
+    db_bind_text(statement, 5, o->created_by);
+    sqlite3_bind_int64(statement, 6, o->created_at);
+    sqlite3_bind_int64(statement, 7, o->expires_at);
+    return db_step(db, statement, e);
+}
+
+int overrides_create(struct store *store, const struct override *o,
+                     const struct audit_row *row, struct err *e)
+{
+    struct db *db = store_acquire(store, e);
+    struct audit_row filled = *row;
+    int status;
+
+    if (db == NULL)
+        return AGW_ESTORE;
+    if (filled.override_id == NULL)
+        filled.override_id = o->id;
+    status = store_write_begin(store, db, e);
+    if (status == 0) {
+        status = insert(db, o, e);
+        if (status == 0)
+            status = audit_rows_append(store, db, &filled, 1, NULL, e);
+        if (status == 0)
+            status = store_revision_bump(store, db, e);
+        status = end_write(store, db, status, e);
+    }
+    store_release(store, db);
+    return status;
+}
+
+/* The audit row of what happens to `o`: its own words where the row has none. */
+static void describe(const struct override *o, struct audit_row *row)
+{
+    row->override_id = o->id;
+    row->agent = o->pattern;
+    row->pattern = o->pattern;
+    row->key_id = o->key_id;
+    row->reason = o->reason;
+}
+
+static int find_active(struct db *db, const char *id, int64_t now, struct override *o,
+                       struct err *e)
+{
+    sqlite3_stmt *statement = db_statement(
+        db, "SELECT " COLUMNS " FROM override WHERE id = ? AND revoked_at IS NULL"
+            " AND expired_at IS NULL AND expires_at > ?", e);
+    int status;
+
+    if (statement == NULL)
+        return AGW_ESTORE;
+    db_bind_text(statement, 1, id);
+    sqlite3_bind_int64(statement, 2, now);
+    status = db_step(db, statement, e);
+    if (status == 0)
+        return err_set(e, AGW_ENOTFOUND, "no active override %s", id);
+    if (status == 1)
+        status = read_row(statement, o, e);
+    sqlite3_reset(statement);
+    return status;
+}
+
+static int mark_revoked(struct db *db, const struct override *o, struct err *e)
+{
+    sqlite3_stmt *statement = db_statement(
+        db, "UPDATE override SET revoked_at = ?, revoked_by = ? WHERE id = ?", e);
+
+    if (statement == NULL)
+        return AGW_ESTORE;
+    sqlite3_bind_int64(statement, 1, o->revoked_at);
+    db_bind_text(statement, 2, o->revoked_by);
+    db_bind_text(statement, 3, o->id);
+    return db_step(db, statement, e);
+}
+
+static int revoke(struct store *store, struct db *db, const char *id, const char *by,
+                  struct audit_row *row, struct override *o, struct err *e)
+{
+    int64_t now = store_now(store);
+    int status = find_active(db, id, now, o, e);
+
+    if (status != 0)
+        return status;
+    o->revoked_at = now;
+    if (by != NULL && (o->revoked_by = strdup(by)) == NULL)
+        return err_set(e, AGW_ENOMEM, "revoking an override");
+    describe(o, row);
+    status = mark_revoked(db, o, e);
+    if (status == 0)
+        status = audit_rows_append(store, db, row, 1, NULL, e);
+    return status == 0 ? store_revision_bump(store, db, e) : status;
+}
+
+int overrides_revoke(struct store *store, const char *id, const char *by,
+                     struct audit_row *row, struct override *revoked, struct err *e)
+{
+    struct audit_row filled = *row;
+    struct override o = {0};
+    struct db *db = store_acquire(store, e);
+    int status;
+
+    if (revoked != NULL)
+        memset(revoked, 0, sizeof *revoked);
+    if (db == NULL)
+        return AGW_ESTORE;
+    status = store_write_begin(store, db, e);
+    if (status == 0)
+        status = end_write(store, db, revoke(store, db, id, by, &filled, &o, e), e);
+    if (status == 0 && revoked != NULL)
+        *revoked = o;
+    else
+        override_clear(&o);
+    store_release(store, db);
+    return status;
+}
+
+static int mark_expired(struct db *db, const struct override *o, struct err *e)
+{
+    sqlite3_stmt *statement =
+        db_statement(db, "UPDATE override SET expired_at = ? WHERE id = ?", e);
+
+    if (statement == NULL)
+        return AGW_ESTORE;
+    sqlite3_bind_int64(statement, 1, o->expired_at);
+    db_bind_text(statement, 2, o->id);
+    return db_step(db, statement, e);
+}
+
+/* Reads the due ones again under the gate: another process may have marked them. */
+static int expire_due(struct store *store, struct db *db, const struct audit_row *template,
+                      struct override_list *expired, struct err *e)
+{
+    int64_t now = store_now(store);
+    sqlite3_stmt *due = db_statement(
+        db, "SELECT " COLUMNS " FROM override WHERE revoked_at IS NULL AND expired_at IS NULL"
+            " AND expires_at <= ? ORDER BY expires_at", e);
+    int status;
+
+    if (due == NULL)
+        return AGW_ESTORE;
+    sqlite3_bind_int64(due, 1, now);
+    status = read_rows(db, due, expired, e);
+    for (size_t i = 0; status == 0 && i < expired->count; i++) {
+        struct audit_row row = *template;
+
+        row.kind = "override.expired";
+        expired->items[i].expired_at = now;
+        describe(&expired->items[i], &row);
+        status = mark_expired(db, &expired->items[i], e);
+        if (status == 0)
+            status = audit_rows_append(store, db, &row, 1, NULL, e);
+    }
+    if (status == 0 && expired->count > 0)
+        status = store_revision_bump(store, db, e);
+    return status;
+}
+
+static int any_due(struct store *store, struct db *db, struct err *e)
+{
+    sqlite3_stmt *due = db_statement(
+        db, "SELECT 1 FROM override WHERE revoked_at IS NULL AND expired_at IS NULL"
+            " AND expires_at <= ? LIMIT 1", e);
+    int status;
+
+    if (due == NULL)
+        return AGW_ESTORE;
+    sqlite3_bind_int64(due, 1, store_now(store));
+    status = db_step(db, due, e);
+    sqlite3_reset(due);
+    return status;
+}
+
+int overrides_expire(struct store *store, const struct audit_row *row,
+                     struct override_list *expired, struct err *e)
+{
+    struct db *db = store_acquire(store, e);
+    int status;
+
+    memset(expired, 0, sizeof *expired);
+    if (db == NULL)
+        return AGW_ESTORE;
+    status = any_due(store, db, e);
+    if (status == 1) {
+        status = store_write_begin(store, db, e);
+        if (status == 0)
+            status = end_write(store, db, expire_due(store, db, row, expired, e), e);
+        if (status != 0)
+            override_list_clear(expired);
+    }
+    store_release(store, db);
+    return status;
+}
