@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 libagw_a_SOURCES += \
-  src/policy/audit.h \
+  src/policy/audit.c src/policy/audit.h src/policy/audit_queue.h \
+  src/policy/audit_writer.c \
   src/policy/authenticate.c src/policy/authenticate.h \
   src/policy/decide.c src/policy/decide.h \
   src/policy/rate_limit.c src/policy/rate_limit.h \
