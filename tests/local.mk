@@ -3,3 +3,4 @@ check_PROGRAMS = $(unit_tests)
 dist_check_SCRIPTS = tests/lint/test_lint
 TESTS = $(unit_tests) tests/lint/test_lint tests/build/test_hardening
 dist_check_SCRIPTS += tests/build/test_hardening
+include tests/integration/local.mk

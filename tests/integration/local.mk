@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+# End-to-end tests with real clients and real web servers. `make check` runs them after the
+# unit tests; AGW_CHECK=unit leaves them out.
+integration_files = \
+  tests/integration/conftest.py tests/integration/pytest.ini \
+  tests/integration/requirements.txt tests/integration/run tests/integration/setup \
+  tests/integration/test_audit_unavailable.py \
+  tests/integration/test_hostile_requests.py \
+  tests/integration/test_invariant.py \
+  tests/integration/test_metrics.py \
+  tests/integration/test_mock.py \
+  tests/integration/test_openai_clients.py \
+  tests/integration/test_processes.py \
+  tests/integration/test_rate_limit.py \
+  tests/integration/test_reload.py \
+  tests/integration/test_runbook.py \
+  tests/integration/test_sqlite_shell.py \
+  tests/integration/test_streams.py \
+  tests/integration/test_surface.py \
+  tests/integration/test_upstream_faults.py
+
+integration_lib = \
+  tests/lib/activate.py tests/lib/clients.py tests/lib/env.py tests/lib/gateway.py tests/lib/mock.py \
+  tests/lib/mock_upstream.py tests/lib/procs.py tests/lib/strict.py tests/lib/webserver.py \
+  tests/lib/wire.py tests/lib/node/client.mjs tests/lib/node/package.json \
+  tests/lib/node/package-lock.json
+
+EXTRA_DIST += $(integration_files) $(integration_lib) \
+  contrib/apache/agent-gateway.conf contrib/lighttpd/agent-gateway.conf \
+  contrib/nginx/agent-gateway.conf
+
+.PHONY: check-integration distclean-integration
+check-integration: all
+	AGW_BUILD='$(abs_top_builddir)' $(SHELL) $(top_srcdir)/tests/integration/run $(PYTEST_ARGS)
+
+# The packages of the test clients, see tests/integration/run.
+distclean-local: distclean-integration
+distclean-integration:
+	rm -rf test-env

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: MIT
+"""Where the source and the build under test lie."""
+import os
+import pathlib
+
+SOURCE = pathlib.Path(os.environ.get("AGW_SOURCE") or pathlib.Path(__file__).parents[2]).resolve()
+BUILD = pathlib.Path(os.environ.get("AGW_BUILD") or SOURCE).resolve()
+NODE_ROOT = pathlib.Path(os.environ["AGW_TEST_ENV"]) / "node" if "AGW_TEST_ENV" in os.environ \
+    else None
+GATEWAY = BUILD / "agent-gateway"
+AGWCTL = BUILD / "agwctl"
+# Sanitizers and busy machines make everything slower, never faster.
+SLOW = float(os.environ.get("AGW_TEST_SLOW", "1"))

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// Calls the official npm client as told on standard input: a JSON object a line in, one out.
+// The argument is the directory that holds node_modules.
+import { createRequire } from 'node:module';
+import { createInterface } from 'node:readline';
+
+const require = createRequire(`${process.argv[2]}/client.mjs`);
+const { OpenAI, APIError } = require('openai');
+
+async function run({ url, key, op, params, retries }) {
+  const client = new OpenAI({
+    baseURL: `${url}/v1`, apiKey: key, maxRetries: retries, timeout: 30000,
+  });
+  const payloads = [];
+  try {
+    if (op === 'list') {
+      return { ok: true, text: await (await client.models.list().asResponse()).text() };
+    }
+    if (op === 'retrieve') {
+      return { ok: true, text: JSON.stringify(await client.models.retrieve(params.model)) };
+    }
+    if (params.stream) {
+      for await (const chunk of await client.chat.completions.create(params)) {
+        payloads.push(JSON.stringify(chunk));
+      }
+      return { ok: true, payloads: [...payloads, '[DONE]'] };
+    }
+    const { _request_id: _, ...completion } = await client.chat.completions.create(params);
+    return { ok: true, text: JSON.stringify(completion) };
+  } catch (error) {
+    if (!(error instanceof APIError)) {
+      return { ok: false, payloads, error: { class: error.constructor.name, message: `${error}` } };
+    }
+    return {
+      ok: false,
+      payloads,
+      error: {
+        class: error.constructor.name, status: error.status ?? null, code: error.code ?? null,
+        type: error.type ?? null, param: error.param ?? null, message: error.message,
+        request_id: error.requestID ?? null,
+      },
+    };
+  }
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  process.stdout.write(`${JSON.stringify(await run(JSON.parse(line)))}\n`);
+}
