@@ -247,7 +247,7 @@ int config_build(const struct config_sources *sources, struct config **config,
     for (size_t i = 0; i < CONFIG_COMPONENTS; i++) {
         b.component = order[i].component;
         read_component(&b, &sources->component[b.component], order[i].expand, order[i].end);
-        if (!b.usable[b.component] && errors->count == before &&
+        if (!b.usable[b.component] && errors->count == 0 &&
             sources->component[b.component].text == NULL)
             config_errors_add(errors, sources->component[b.component].path, 0, 0,
                               "the file was not read");

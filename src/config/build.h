@@ -48,6 +48,8 @@ void walk_component(struct build *b, struct tree_node *root);
 /* values.c: reads one value that is not a section. */
 void values_read(struct build *b, const struct option *option, struct tree_node *node,
                  void *base);
+/* Whether the node is one of the option's choices; node may be NULL. */
+bool values_is_choice(const struct option *option, const struct tree_node *node);
 /* NULL when memory is out. */
 json_t *values_json(const struct tree_node *node);
 

@@ -79,8 +79,10 @@ static void check_upstream(struct build *b, const struct tree_node *node,
 static void check_kind(struct build *b, const struct tree_node *node,
                        const struct config_agent *agent)
 {
-    const struct tree_node *module = tree_get(node, "module");
+    const struct tree_node *module = tree_get(node, "module"), *kind = tree_get(node, "kind");
 
+    if (kind != NULL && !values_is_choice(schema_find(CONFIG_AGENTS, "agents[].kind"), kind))
+        return; /* said already */
     if (agent->kind == AGENT_SDK) {
         if (module == NULL)
             build_error(b, node, "'module' is needed by an agent of kind sdk");

@@ -13,6 +13,8 @@ static const char *key_problem(const char *text)
             return "must be visible ASCII characters without spaces";
     if (text[0] == '\0')
         return "must not be empty";
+    if (strstr(text, "${") != NULL)
+        return "holds ${, but variables are not replaced in this file";
     if (strlen(text) > 512)
         return "must not be longer than 512 bytes";
     if (strncmp(text, "sha256:", 7) == 0)

@@ -32,10 +32,12 @@ static void check_http_method(struct build *b, const struct tree_node *node,
 void tools_finish_one(struct build *b, const struct tree_node *node, void *element)
 {
     struct config_tool *tool = element;
+    const struct tree_node *command = tree_get(node, "command");
 
     tool->place = build_place(b, node);
-    if (tree_get(node, "provider") == NULL)
-        return;
+    if (!values_is_choice(schema_find(CONFIG_TOOLS, "tools[].provider"),
+                          tree_get(node, "provider")))
+        return; /* said already */
     for (size_t i = 0; i < sizeof needs / sizeof needs[0]; i++) {
         const struct tree_node *option = tree_get(node, needs[i].option);
 
@@ -45,10 +47,10 @@ void tools_finish_one(struct build *b, const struct tree_node *node, void *eleme
             build_error(b, option, "'%s' does not go with this provider", needs[i].option);
     }
     if (tool->provider == TOOL_MCP &&
-        (tree_get(node, "url") == NULL) == (tree_get(node, "command") == NULL))
+        (tree_get(node, "url") == NULL) == (command == NULL))
         build_error(b, node, "an MCP tool needs either 'url' or 'command'");
-    if (tree_get(node, "command") != NULL && tool->command_count == 0)
-        build_error(b, tree_get(node, "command"), "'command' must not be empty");
+    if (command != NULL && command->kind == TREE_LIST && command->count == 0)
+        build_error(b, command, "'command' must not be empty");
     if (tool->method == NULL && tool->provider != TOOL_LOCAL)
         tool->method = tool->provider == TOOL_HTTP ? "POST" : "*";
     else if (tool->provider == TOOL_HTTP)

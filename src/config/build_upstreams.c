@@ -189,8 +189,8 @@ void upstreams_finish_one(struct build *b, const struct tree_node *node, void *e
     upstream->place = build_place(b, node);
     if (tree_get(node, "api_key") != NULL && tree_get(node, "api_key_env") != NULL)
         build_error(b, node, "'api_key' and 'api_key_env' exclude each other");
-    if (provider == NULL)
-        return;
+    if (!values_is_choice(schema_find(CONFIG_UPSTREAMS, "upstreams[].provider"), provider))
+        return; /* said already */
     finish_url(b, node, upstream, upstream->provider == PROVIDER_ECHO);
     if (upstream->provider == PROVIDER_AZURE && version == NULL)
         build_error(b, node, "'api_version' is needed by this provider");

@@ -22,5 +22,11 @@ libagw_a_SOURCES += \
 EXTRA_DIST += conf/gateway.yaml conf/agents.yaml conf/upstreams.yaml conf/tools.yaml \
   conf/security.yaml
 
-unit_tests += tests/unit/test_config_build
+EXTRA_DIST += tests/cases/config/agents.cases tests/cases/config/environment.cases \
+  tests/cases/config/gateway.cases tests/cases/config/security.cases \
+  tests/cases/config/together.cases tests/cases/config/tools.cases \
+  tests/cases/config/upstreams.cases tests/cases/config/yaml.cases
+
+unit_tests += tests/unit/test_config_build tests/unit/test_config_cases
+tests_unit_test_config_cases_SOURCES = tests/unit/test_config_cases.c
 tests_unit_test_config_build_SOURCES = tests/unit/test_config_build.c

@@ -80,14 +80,22 @@ static void store_integer(const struct option *option, char *base, int64_t value
     }
 }
 
+/* "${NAME}" needs its quotes inside of braces, whatever it becomes. */
+static bool may_be_number(const struct tree_node *node)
+{
+    return node->plain || node->expanded;
+}
+
 static void read_integer(struct build *b, const struct option *option, struct tree_node *node,
                          char *base)
 {
     int64_t value;
 
-    if (!node->plain || parse_integer(node->text, &value) != 0)
+    if (!may_be_number(node) || parse_integer(node->text, &value) != 0)
         build_error(b, node, "'%s' must be a whole number%s", option->path,
-                    node->plain ? "" : " without quotes");
+                    may_be_number(node) ? "" : " without quotes");
+    else if (!node->builtin && option->min == option->max && value != option->min)
+        build_error(b, node, "'%s' must be %" PRId64, option->path, option->min);
     else if (!node->builtin && (value < option->min || value > option->max))
         build_error(b, node, "'%s' must be %" PRId64 " to %" PRId64, option->path, option->min,
                     option->max);
@@ -102,9 +110,9 @@ static void read_thousandths(struct build *b, const struct option *option,
     char low[32], high[32];
     int64_t value;
 
-    if (!node->plain || parse_thousandths(node->text, &value) != 0)
+    if (!may_be_number(node) || parse_thousandths(node->text, &value) != 0)
         build_error(b, node, "'%s' must be %s with at most three decimals%s", option->path,
-                    what, node->plain ? "" : " and without quotes");
+                    what, may_be_number(node) ? "" : " and without quotes");
     else if (value < option->min || value > option->max)
         build_error(b, node, "'%s' must be %s to %s%s", option->path,
                     format_thousandths(option->min, low),
@@ -120,7 +128,7 @@ static void read_boolean(struct build *b, const struct option *option, struct tr
     static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "0", "1"};
     size_t usable = node->variable != NULL ? 8 : 6; /* 0 and 1 are habits of environments */
 
-    for (size_t i = 0; i < usable && node->plain; i++)
+    for (size_t i = 0; i < usable && may_be_number(node); i++)
         if (strcmp(node->text, words[i]) == 0) {
             store_integer(option, base, i % 2);
             return;
@@ -182,6 +190,12 @@ static void read_choice(struct build *b, const struct option *option, struct tre
         refuse_choice(b, option, node);
     else
         store_integer(option, base, index);
+}
+
+bool values_is_choice(const struct option *option, const struct tree_node *node)
+{
+    return node != NULL && node->kind == TREE_TEXT &&
+           choice_index(option->choices, node->text, node->variable != NULL) >= 0;
 }
 
 static void read_choices(struct build *b, const struct option *option, struct tree_node *list,
@@ -406,10 +420,11 @@ void values_read(struct build *b, const struct option *option, struct tree_node 
     if (node->kind == TREE_BROKEN)
         return;
     if (tree_is_null(node)) {
-        build_error(b, node, "'%s' has no value; %sleave the line out", option->path,
-                    wanted == TREE_LIST  ? "write [] or "
-                    : wanted == TREE_MAP ? "write {} or "
-                                         : "write one or ");
+        build_error(b, node, "'%s' has no value%s", option->path,
+                    option->required       ? ""
+                    : wanted == TREE_LIST  ? "; write [] or leave the line out"
+                    : wanted == TREE_MAP   ? "; write {} or leave the line out"
+                                           : "; write one or leave the line out");
         return;
     }
     if (node->kind != wanted && !(option->type == OPTION_JSON && option->take != NULL)) {

@@ -72,8 +72,10 @@ static void walk_container(struct build *b, const struct option *option,
         return;
     if (node->kind != wanted) {
         if (tree_is_null(node))
-            build_error(b, node, "'%s' has no value; write %s or leave the line out",
-                        option->path, wanted == TREE_LIST ? "[]" : "{}");
+            build_error(b, node, "'%s' has no value%s", option->path,
+                        option->required      ? ""
+                        : wanted == TREE_LIST ? "; write [] or leave the line out"
+                                              : "; write {} or leave the line out");
         else
             build_error(b, node, "'%s' must be a %s", option->path,
                         wanted == TREE_LIST ? "list of mappings" : "mapping");
