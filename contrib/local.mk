@@ -20,3 +20,25 @@ compile_commands.json: Makefile
 	$(AM_V_GEN)$(srcdir)/contrib/ci/compile-commands '$(abs_builddir)' '$(abs_srcdir)' \
 	  $(SOURCES) > $@.tmp && mv $@.tmp $@
 CLEANFILES += compile_commands.json
+
+# The samples become the configuration, but never over files that are there.
+agw_samples = conf/agents.yaml conf/gateway.yaml conf/security.yaml conf/tools.yaml \
+  conf/upstreams.yaml
+nobase_dist_doc_DATA += $(agw_samples)
+confdir = $(sysconfdir)/agent-gateway
+
+install-data-local:
+	$(MKDIR_P) '$(DESTDIR)$(confdir)'
+	for sample in $(agw_samples); do \
+	  target='$(DESTDIR)$(confdir)'/$${sample#conf/}; \
+	  if test -e "$$target"; then echo "$$target is kept"; \
+	  else $(INSTALL) -m 0640 '$(srcdir)'/$$sample "$$target"; fi || exit 1; \
+	done
+
+# What was edited stays.
+uninstall-local:
+	for sample in $(agw_samples); do \
+	  target='$(DESTDIR)$(confdir)'/$${sample#conf/}; \
+	  if cmp -s '$(srcdir)'/$$sample "$$target"; then rm -f "$$target"; fi; \
+	done
+	rmdir '$(DESTDIR)$(confdir)' 2>/dev/null || true
