@@ -29,8 +29,9 @@ void *build_alloc(struct build *b, size_t size)
     return room;
 }
 
-static void add_error(struct build *b, const struct tree_node *node, int line, int column,
-                      const char *format, va_list args)
+__attribute__((format(printf, 5, 0))) static void
+add_error(struct build *b, const struct tree_node *node, int line, int column,
+          const char *format, va_list args)
 {
     char message[1024], from[160];
 
