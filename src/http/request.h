@@ -36,6 +36,9 @@ struct request {
  * is a credential. */
 int request_parse(struct fcgi *x, struct arena *arena, struct request *r, struct err *e);
 
+/* The id of a request: `wish` if it matches [A-Za-z0-9._-]{1,128}, else a random one. */
+void request_id_choose(const char *wish, char id[REQUEST_ID_MAX + 1]);
+
 /* Reads to CONTENT_LENGTH, or without it to the end of the stream. AGW_ETOOLARGE over `max`;
  * AGW_EINVALID when the body is shorter than CONTENT_LENGTH or that is no number. */
 int request_read_body(struct request *r, size_t max, struct err *e);

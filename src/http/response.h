@@ -14,6 +14,8 @@
 #include "http/request.h"
 #include "util/buf.h"
 
+enum { RESPONSE_BODY_MAX = 64 << 20 };
+
 struct response {
     struct request *request;
     struct buf headers;     /* "Name: value\r\n" each */
@@ -28,6 +30,15 @@ void response_free(struct response *r);
 /* Collects a header; CR, LF and other control bytes in the value are dropped. */
 void response_header(struct response *r, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Status line and headers, for an answer that streams; once. */
+int response_head(struct response *r, int status);
+/* "Not Found" for 404. Static. */
+const char *response_reason(int status);
+
+/* Compact JSON appended to `out`, safe in one line of any protocol: no control characters,
+ * no U+2028/9. AGW_ENOMEM. */
+int response_dump(const json_t *value, struct buf *out);
 
 /* A whole JSON body (`value` is borrowed). Sends x-request-id, cache-control: no-store,
  * x-content-type-options: nosniff, content-length. */

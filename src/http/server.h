@@ -12,16 +12,20 @@
 #include <stdint.h>
 
 #include "http/fcgi.h"
+#include "http/siblings.h"
 #include "util/err.h"
 
 struct server;
 
 struct server_options {
     int listen_fd;
+    struct siblings *siblings; /* processes that share listen_fd; NULL = none do */
+    int slot;                  /* this one's number among them */
     int min_threads, max_threads;
     int64_t thread_idle_ms;
     int64_t read_timeout_ms, write_timeout_ms;
-    /* Walks one request; runs in a worker thread that holds a run permit. */
+    /* Walks one request; runs in a worker thread that holds a run permit. It does not
+     * finish the exchange: the server does when it returns. */
     void (*handle)(void *arg, struct fcgi *x);
     /* The waiter refused one for lack of threads (to count and record it). */
     void (*overloaded)(void *arg);
