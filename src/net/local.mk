@@ -7,5 +7,9 @@ libagw_a_SOURCES += \
 
 unit_tests += tests/unit/test_net_sse_parse
 tests_unit_test_net_sse_parse_SOURCES = tests/unit/test_net_sse_parse.c
+unit_tests += tests/unit/test_net_http_client
+tests_unit_test_net_http_client_SOURCES = tests/unit/test_net_http_client.c \
+  tests/lib/mock_http.c tests/lib/mock_http.h
+tests_unit_test_net_http_client_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 
 EXTRA_DIST += tests/cases/sse/transcripts.json

@@ -23,3 +23,13 @@ unit_tests += tests/unit/test_upstream_chat_call
 tests_unit_test_upstream_chat_call_SOURCES = tests/unit/test_upstream_chat_call.c \
   $(mock_upstream_test_sources)
 tests_unit_test_upstream_chat_call_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_upstream_echo
+tests_unit_test_upstream_echo_SOURCES = tests/unit/test_upstream_echo.c \
+  $(mock_upstream_test_sources)
+tests_unit_test_upstream_echo_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_upstream_select
+tests_unit_test_upstream_select_SOURCES = tests/unit/test_upstream_select.c \
+  $(mock_upstream_test_sources)
+tests_unit_test_upstream_select_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib

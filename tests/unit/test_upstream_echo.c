@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* The builtin-echo provider through chat_call(). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chat_fixture.h"
+#include "net/http_client.h"
+
+#define ASK(text) "\"model\":\"echo-1\",\"messages\":[{\"role\":\"user\",\"content\":\"" text "\"}]"
+
+static const struct {
+    const char *body, *text, *reason;
+    int prompt, completion; /* tokens */
+    int status;             /* 400: refused, `text` is the parameter */
+} cases[] = {
+    {"{" ASK("hello there") "}", "echo: hello there", "stop", 2, 3, 0},
+    {"{" ASK("") "}", "echo: ", "stop", 0, 1, 0},
+    {"{" ASK(" a  b\\n") "}", "echo:  a  b\n", "stop", 2, 3, 0},
+    {"{" ASK("a b c d") ",\"max_tokens\":3}", "echo: a b", "length", 4, 3, 0},
+    {"{" ASK("a b c d") ",\"max_completion_tokens\":2,\"max_tokens\":4}", "echo: a", "length", 4,
+     2, 0},
+    {"{" ASK("a b") ",\"max_tokens\":3}", "echo: a b", "stop", 2, 3, 0},
+    {"{" ASK("a b ") ",\"max_tokens\":3}", "echo: a b ", "stop", 2, 3, 0},
+    {"{" ASK("one two three") ",\"stop\":\"two\"}", "echo: one ", "stop", 3, 2, 0},
+    {"{" ASK("one two three") ",\"stop\":[\"three\",\"two\"],\"max_tokens\":9}", "echo: one ",
+     "stop", 3, 2, 0},
+    {"{" ASK("a b") ",\"n\":3}", "echo: a b", "stop", 2, 9, 0},
+    {"{" ASK("a b") ",\"n\":null,\"stop\":null,\"max_tokens\":null}", "echo: a b", "stop", 2, 3,
+     0},
+    {"{" ASK("a") ",\"tools\":[{}],\"temperature\":2}", "echo: a", "stop", 1, 2, 0},
+    {"{\"model\":\"echo-1\",\"messages\":[{\"role\":\"system\",\"content\":\"be kind\"},"
+     "{\"role\":\"user\",\"content\":\"first\"},{\"role\":\"assistant\",\"content\":\"x\"},"
+     "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"last\"},"
+     "{\"type\":\"image_url\",\"image_url\":{\"url\":\"u\"}},"
+     "{\"type\":\"text\",\"text\":\"one\"}]}]}",
+     "echo: last\none", "stop", 6, 3, 0},
+    {"{\"model\":\"echo-1\",\"messages\":[]}", "messages", NULL, 0, 0, 400},
+    {"{\"model\":\"echo-1\"}", "messages", NULL, 0, 0, 400},
+    {"{" ASK("a") ",\"n\":0}", "n", NULL, 0, 0, 400},
+    {"{" ASK("a") ",\"n\":17}", "n", NULL, 0, 0, 400},
+    {"{" ASK("a") ",\"max_tokens\":0}", "max_tokens", NULL, 0, 0, 400},
+    {"{" ASK("a") ",\"max_tokens\":\"9\"}", "max_tokens", NULL, 0, 0, 400},
+    {"{" ASK("a") ",\"stop\":7}", "stop", NULL, 0, 0, 400},
+    {"{" ASK("a") ",\"stop\":[7]}", "stop", NULL, 0, 0, 400},
+};
+
+static void check(struct fixture *f, size_t i, bool stream)
+{
+    json_t *body = json_loads(cases[i].body, JSON_REJECT_DUPLICATES, NULL);
+    int code;
+
+    json_object_set_new(body, "stream", json_boolean(stream));
+    if (stream) /* its choices come one after the other: take the first one's text only */
+        json_object_del(body, "n");
+    code = fixture_call_body(f, NULL, json_copy(body));
+    json_decref(body);
+    if (cases[i].status != 0) {
+        if (stream && strcmp(cases[i].text, "n") == 0)
+            return;
+        assert_int_equal(code, AGW_EUPSTREAMREQ);
+        assert_int_equal(f->e.status, 400);
+        assert_true(f->e.is_public);
+        assert_string_equal(f->e.param, cases[i].text);
+        return;
+    }
+    if (code != 0 || strcmp(f->sink.text, cases[i].text) != 0 ||
+        strcmp(f->sink.finish_reason, cases[i].reason) != 0)
+        fail_msg("%s: code %d '%s' %s", cases[i].body, code, f->sink.text,
+                 f->sink.finish_reason);
+    if (f->usage.prompt_tokens != cases[i].prompt ||
+        (f->usage.completion_tokens != cases[i].completion && !stream))
+        fail_msg("%s: %lld and %lld tokens", cases[i].body, (long long)f->usage.prompt_tokens,
+                 (long long)f->usage.completion_tokens);
+}
+
+static void echo_scene(struct fixture *f)
+{
+    fixture_init(f, 1, (int[]){1});
+    f->definitions[0].provider = PROVIDER_ECHO;
+    f->definitions[0].base_url = NULL;
+    fixture_apply(f);
+}
+
+static void table(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    echo_scene(&f);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        check(&f, i, false);
+        check(&f, i, true);
+    }
+    fixture_free(&f);
+}
+
+static json_t *all_chunks;
+
+static int keep_chunk(void *arg, json_t *chunk)
+{
+    (void)arg;
+    return json_array_append(all_chunks, json_copy(chunk));
+}
+
+static void stream_shape(void **state)
+{
+    struct fixture f;
+    json_t *chunk, *first, *last;
+    size_t i;
+
+    (void)state;
+    echo_scene(&f);
+    all_chunks = json_array();
+    f.sink.sink.chunk = keep_chunk;
+    assert_int_equal(
+        fixture_call_body(&f, NULL, json_loads("{" ASK("a b") ",\"stream\":true,\"n\":2}", 0, NULL)),
+        0);
+    /* per choice: role, three words, end; then usage */
+    assert_int_equal(json_array_size(all_chunks), 2 * 5 + 1);
+    first = json_array_get(all_chunks, 0);
+    json_array_foreach(all_chunks, i, chunk) {
+        assert_true(json_equal(json_object_get(chunk, "id"), json_object_get(first, "id")));
+        assert_string_equal(json_string_value(json_object_get(chunk, "object")),
+                            "chat.completion.chunk");
+        assert_string_equal(json_string_value(json_object_get(chunk, "model")), "echo-1");
+        assert_true(json_is_integer(json_object_get(chunk, "created")));
+        if (i < 10) {
+            assert_true(json_is_null(json_object_get(chunk, "usage")));
+            assert_int_equal(json_array_size(json_object_get(chunk, "choices")), 1);
+        }
+    }
+    last = json_array_get(all_chunks, 10);
+    assert_int_equal(json_array_size(json_object_get(last, "choices")), 0);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(last, "usage"), "total_tokens")),
+        2 + 2 * 3);
+    json_array_foreach(all_chunks, i, chunk)
+        json_decref(chunk);
+    json_decref(all_chunks);
+    fixture_free(&f);
+}
+
+static void seed_fixes_the_id(void **state)
+{
+    static const char *const bodies[] = {"{" ASK("a") ",\"seed\":1}", "{" ASK("a") ",\"seed\":2}",
+                                         "{" ASK("a") "}"};
+    char ids[6][64];
+    struct fixture f;
+
+    (void)state;
+    echo_scene(&f);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(fixture_call_body(&f, NULL, json_loads(bodies[i / 2], 0, NULL)), 0);
+        snprintf(ids[i], sizeof ids[i], "%s",
+                 json_string_value(json_object_get(f.sink.last, "id")));
+    }
+    assert_string_equal(ids[0], ids[1]);
+    assert_string_equal(ids[2], ids[3]);
+    assert_string_not_equal(ids[0], ids[2]);
+    assert_string_not_equal(ids[4], ids[5]);
+    fixture_free(&f);
+}
+
+static void never_steps_in_for_a_provider(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    echo_scene(&f);
+    assert_int_equal(fixture_call(&f, NULL, false), AGW_EUNAVAILABLE);
+    assert_int_equal(fixture_call(&f, "u0", false), 0);
+    fixture_free(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(table),
+        cmocka_unit_test(stream_shape),
+        cmocka_unit_test(seed_fixes_the_id),
+        cmocka_unit_test(never_steps_in_for_a_provider),
+    };
+
+    if (http_client_init() != 0)
+        return 1;
+    return cmocka_run_group_tests_name("upstream/echo", tests, NULL, NULL);
+}
