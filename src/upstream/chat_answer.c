@@ -33,10 +33,8 @@ static int on_event(void *arg, const char *event, const char *data, size_t lengt
         return HTTP_CLIENT_ENOUGH;
     }
     code = chat_check_chunk(data, length, &chunk, answer->e);
-    if (code != 0) {
-        answer->rejected = true;
+    if (code != 0)
         return code;
-    }
     chat_check_usage(chunk, answer->usage);
     answer->passed = true;
     code = sink_said(answer, answer->sink->chunk(answer->sink->arg, chunk));
@@ -74,8 +72,12 @@ int chat_answer_body(void *arg, const char *bytes, size_t length)
 {
     struct chat_answer *answer = arg;
 
-    if (answer->parser != NULL)
-        return sse_parse_feed(answer->parser, bytes, length, answer->e);
+    if (answer->parser != NULL) {
+        int code = sse_parse_feed(answer->parser, bytes, length, answer->e);
+
+        answer->rejected = code < 0 && !answer->sink_refused;
+        return code;
+    }
     if (buf_append(&answer->body, bytes, length) == 0)
         return 0;
     if (answer->status >= 300) /* enough to tell what is wrong */

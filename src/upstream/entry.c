@@ -85,7 +85,8 @@ static int copy_headers(struct upstream_entry *entry, const struct config_upstre
     bool azure = u->provider == PROVIDER_AZURE;
     const char *credential = azure ? "api-key" : "Authorization";
 
-    entry->headers = calloc(u->header_count + 2, sizeof *entry->headers);
+    /* the credential, the content type and the NULL at the end */
+    entry->headers = calloc(u->header_count + 3, sizeof *entry->headers);
     if (entry->headers == NULL)
         return -1;
     if (u->api_key != NULL && u->api_key[0] != '\0' && !has_header(u, credential) &&

@@ -33,7 +33,7 @@ struct upstream_entry {
     int64_t retry_backoff_ms;
     int64_t max_response_bytes;
     size_t header_count;
-    char **headers; /* "Name: value" with the credential; secrets */
+    char **headers; /* "Name: value" with the credential, NULL-terminated; secrets */
     struct http_pool *pool;
 
     pthread_mutex_t lock; /* guards the rest */

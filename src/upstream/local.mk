@@ -33,3 +33,8 @@ unit_tests += tests/unit/test_upstream_select
 tests_unit_test_upstream_select_SOURCES = tests/unit/test_upstream_select.c \
   $(mock_upstream_test_sources)
 tests_unit_test_upstream_select_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_upstream_deadlines
+tests_unit_test_upstream_deadlines_SOURCES = tests/unit/test_upstream_deadlines.c \
+  $(mock_upstream_test_sources)
+tests_unit_test_upstream_deadlines_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib

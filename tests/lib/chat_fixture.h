@@ -23,7 +23,7 @@ struct fixture_sink {
 struct fixture {
     struct config config;
     struct config_upstream definitions[FIXTURE_UPSTREAMS];
-    char names[FIXTURE_UPSTREAMS][16], urls[FIXTURE_UPSTREAMS][128];
+    char names[FIXTURE_UPSTREAMS][32], urls[FIXTURE_UPSTREAMS][128];
     struct upstreams *upstreams;
     struct fixture_sink sink;
     struct chat_usage usage;
