@@ -27,7 +27,8 @@ PATHS = [
 def test_ambiguous_paths_open_nothing(server, path):
     """Refused, or exactly what the plain path would give; never another endpoint's answer."""
     answer = raw(server.port, build("GET", path, [("Authorization", f"Bearer {CLIENT}")], None))
-    assert answer.status in (400, 403, 404), answer
+    # %76%31 is v1, and nothing else.
+    assert answer.status in ((200,) if path == "/%76%31/models" else (400, 403, 404)), answer
     assert b"api_keys" not in answer.body and b'"keys"' not in answer.body
     # The header that the encoded line break tried to plant is not there.
     assert not any(name == "x-evil" for name, _ in answer.headers)
@@ -289,7 +290,7 @@ def test_huge_headers(server):
 def test_expect_100_continue(server):
     body = json.dumps(chat_body("mock/ok")).encode()
     answer = _post(server.port, body, [("Expect", "100-continue")])
-    assert answer.status in (100, 200), answer
+    assert answer.status == 200, answer
 
 
 def test_keys_are_never_echoed(server, shared):

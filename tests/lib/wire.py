@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import select
 import socket
 import time
 
@@ -13,8 +14,9 @@ def new_id(prefix="t"):
 
 
 class Answer:
-    def __init__(self, status, headers, body):
+    def __init__(self, status, headers, body, complete):
         self.status, self.headers, self.body = status, headers, body
+        self.complete = complete  # whether the end of the body was marked
 
     def header(self, name):
         """The value; None when absent; an error when given twice."""
@@ -97,22 +99,40 @@ class BodyReader:
             self.complete = True
 
 
+def _send_and_listen(sock, data, timeout):
+    """Sends `data` and returns what has come by then or by the answer's first bytes: a server
+    may refuse a body before it has read it."""
+    view, end = memoryview(data), time.monotonic() + timeout
+    while view:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the server neither reads nor answers")
+        readable, writable, _ = select.select([sock], [sock], [], left)
+        if readable:
+            return sock.recv(65536)
+        if writable:
+            try:
+                view = view[sock.send(view[:262144]):]
+            except (BrokenPipeError, ConnectionResetError):
+                break  # the answer may be there all the same
+    return b""
+
+
 def raw(port, data, timeout=20, method="GET"):
     """Sends `data`, reads one answer."""
     with socket.create_connection(("127.0.0.1", port), timeout) as sock:
         sock.settimeout(timeout)
-        try:
-            sock.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # refused early; the answer may be there all the same
-        received = b""
-        while b"\r\n\r\n" not in received:
-            piece = sock.recv(65536)
-            if not piece:
-                raise ConnectionError(f"closed after {received!r}")
-            received += piece
-        head, _, rest = received.partition(b"\r\n\r\n")
-        status, headers = parse_head(head)
+        received = _send_and_listen(sock, data, timeout)
+        status = 100
+        while status == 100:  # "100 Continue" announces the answer proper
+            while b"\r\n\r\n" not in received:
+                piece = sock.recv(65536)
+                if not piece:
+                    raise ConnectionError(f"closed after {received!r}")
+                received += piece
+            head, _, rest = received.partition(b"\r\n\r\n")
+            status, headers = parse_head(head)
+            received = rest
         reader = BodyReader(headers, method, status)
         body = reader.feed(rest)
         while not reader.complete:
@@ -124,9 +144,7 @@ def raw(port, data, timeout=20, method="GET"):
                 reader.end()
                 break
             body += reader.feed(piece)
-        answer = Answer(status, headers, body)
-        answer.complete = reader.complete
-        return answer
+        return Answer(status, headers, body, reader.complete)
 
 
 def request(port, method, target, headers=(), body=None, key=None, timeout=20):
