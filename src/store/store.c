@@ -19,7 +19,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-enum { POOL_IDLE_MAX = 32, CHECKPOINT_PAGES = 1024, PERSIST_TIME_MS = 1000 };
+enum { POOL_IDLE_MAX = 32, CHECKPOINT_PAGES = 2048, PERSIST_TIME_MS = 1000 };
 
 /* What all processes of the database share without asking it. */
 struct shared {
