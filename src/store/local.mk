@@ -1,6 +1,17 @@
 # SPDX-License-Identifier: MIT
 sql_migrations = sql/0001_initial.sql
-sql_queries =
+sql_queries = \
+  sql/queries/configuration-changes.sql \
+  sql/queries/denied-today.sql \
+  sql/queries/failed-upstreams.sql \
+  sql/queries/keys-needing-care.sql \
+  sql/queries/overrides-used.sql \
+  sql/queries/request-by-id.sql \
+  sql/queries/slowest-requests.sql \
+  sql/queries/tokens-per-key-and-day.sql \
+  sql/queries/top-agents.sql \
+  sql/queries/unfinished-requests.sql \
+  sql/queries/why-denied.sql
 
 libagw_a_SOURCES += \
   src/store/audit_chain.c src/store/audit_chain.h \
@@ -30,6 +41,27 @@ src/store/migrations_sql.c: $(sql_migrations) src/store/embed_sql.awk
 EXTRA_DIST += src/store/embed_sql.awk $(sql_migrations) $(sql_queries)
 
 store_fixture = tests/lib/store_fixture.c tests/lib/store_fixture.h
+
 unit_tests += tests/unit/test_store_audit_rows
 tests_unit_test_store_audit_rows_SOURCES = tests/unit/test_store_audit_rows.c $(store_fixture)
 tests_unit_test_store_audit_rows_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_store_store
+tests_unit_test_store_store_SOURCES = tests/unit/test_store_store.c $(store_fixture)
+tests_unit_test_store_store_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_store_overrides
+tests_unit_test_store_overrides_SOURCES = tests/unit/test_store_overrides.c $(store_fixture)
+tests_unit_test_store_overrides_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_store_keys
+tests_unit_test_store_keys_SOURCES = tests/unit/test_store_keys.c $(store_fixture)
+tests_unit_test_store_keys_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_store_metrics
+tests_unit_test_store_metrics_SOURCES = tests/unit/test_store_metrics.c $(store_fixture)
+tests_unit_test_store_metrics_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_store_views
+tests_unit_test_store_views_SOURCES = tests/unit/test_store_views.c $(store_fixture)
+tests_unit_test_store_views_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/* Temporary grants: made, taken back, lapsed; each once, each with its audit row. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/overrides.h"
+#include "store_fixture.h"
+
+static void create(struct store *store, const char *id, const char *key_id, int64_t ttl_ms)
+{
+    struct audit_row row = fixture_row("override.created", "admin", "labs/*");
+    char pattern[] = "labs/*", reason[] = "an 'incident'; --", by[] = "admin";
+    char *key = key_id == NULL ? NULL : strdup(key_id);
+    struct override o = {.pattern = pattern, .key_id = key, .reason = reason,
+                         .created_by = by, .created_at = store_now(store)};
+    struct err e;
+
+    o.expires_at = o.created_at + ttl_ms;
+    snprintf(o.id, sizeof o.id, "%s", id);
+    if (overrides_create(store, &o, &row, &e) != 0)
+        fail_msg("%s", e.message);
+    free(key);
+}
+
+static struct override_list list(struct store *store, int history)
+{
+    struct override_list found;
+    struct err e;
+    struct db *db = store_acquire(store, &e);
+
+    assert_int_equal(overrides_list(db, store_now(store), history, &found, &e), 0);
+    store_release(store, db);
+    return found;
+}
+
+static size_t count(struct store *store, int history)
+{
+    struct override_list found = list(store, history);
+    size_t n = found.count;
+
+    override_list_clear(&found);
+    return n;
+}
+
+static void a_grant_is_stored_as_it_was_made(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t revision = store_revision(f->store);
+    struct override_list found;
+
+    create(f->store, "ovr_0000000000000001", "dev", 60000);
+    create(f->store, "ovr_0000000000000002", NULL, 60000);
+    assert_int_equal(store_revision(f->store), revision + 2);
+    found = list(f->store, 0);
+    assert_int_equal(found.count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        const struct override *o = &found.items[i];
+
+        assert_string_equal(o->pattern, "labs/*");
+        assert_string_equal(o->reason, "an 'incident'; --");
+        assert_string_equal(o->created_by, "admin");
+        assert_int_equal(o->expires_at - o->created_at, 60000);
+        assert_int_equal(o->revoked_at, 0);
+        assert_int_equal(o->expired_at, 0);
+        if (strcmp(o->id, "ovr_0000000000000001") == 0)
+            assert_string_equal(o->key_id, "dev");
+        else
+            assert_null(o->key_id);
+    }
+    override_list_clear(&found);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM audit_event WHERE kind ="
+                                       " 'override.created' AND override_id IS NOT NULL"), 2);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM active_overrides"
+                                       " WHERE seconds_left BETWEEN 50 AND 60"), 2);
+}
+
+static void a_grant_is_revoked_once(void **state)
+{
+    struct fixture *f = *state;
+    struct audit_row row = fixture_row("override.revoked", NULL, NULL);
+    struct override revoked;
+    uint64_t revision;
+    struct err e;
+
+    create(f->store, "ovr_0000000000000001", "dev", 60000);
+    revision = store_revision(f->store);
+    assert_int_equal(overrides_revoke(f->store, "ovr_0000000000000001", "boss", &row, &revoked,
+                                      &e), 0);
+    assert_string_equal(revoked.revoked_by, "boss");
+    assert_string_equal(revoked.pattern, "labs/*");
+    assert_true(revoked.revoked_at > 0);
+    override_clear(&revoked);
+    assert_int_equal(store_revision(f->store), revision + 1);
+    assert_int_equal(overrides_revoke(f->store, "ovr_0000000000000001", "boss", &row, NULL,
+                                      &e), AGW_ENOTFOUND);
+    assert_int_equal(overrides_revoke(f->store, "' OR 1=1 --", "boss", &row, NULL, &e),
+                     AGW_ENOTFOUND);
+    assert_int_equal(store_revision(f->store), revision + 1);
+    assert_int_equal(count(f->store, 0), 0);
+    assert_int_equal(count(f->store, 1), 1);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM audit_event WHERE kind ="
+                                       " 'override.revoked' AND agent = 'labs/*' AND"
+                                       " key_id = 'dev' AND reason IS NOT NULL"), 1);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM override_history"
+                                       " WHERE state = 'revoked' AND revoked_by = 'boss'"), 1);
+}
+
+static void expire(void *arg)
+{
+    struct store *store = fixture_open(arg);
+    struct audit_row row = fixture_row("override.expired", NULL, NULL);
+    struct override_list expired;
+    struct err e;
+    int total = 0;
+
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(overrides_expire(store, &row, &expired, &e), 0);
+        total += (int)expired.count;
+        override_list_clear(&expired);
+        usleep(5000);
+    }
+    store_close(&store);
+    _exit(total);
+}
+
+static void each_expiry_happens_in_exactly_one_process(void **state)
+{
+    struct fixture *f = *state;
+    int pids[4], total = 0;
+
+    for (int i = 0; i < 10; i++) {
+        char id[OVERRIDE_ID_SIZE];
+
+        snprintf(id, sizeof id, "ovr_%016d", i);
+        create(f->store, id, NULL, 20 + 10 * i);
+    }
+    create(f->store, "ovr_stays", NULL, 600000);
+    for (int i = 0; i < 4; i++)
+        pids[i] = fixture_fork(expire, f);
+    for (int i = 0; i < 4; i++)
+        total += fixture_wait(pids[i]);
+    assert_int_equal(total, 10);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM audit_event"
+                                       " WHERE kind = 'override.expired'"), 10);
+    assert_int_equal(fixture_number(f, "SELECT count(DISTINCT override_id) FROM audit_event"
+                                       " WHERE kind = 'override.expired'"), 10);
+    assert_int_equal(count(f->store, 0), 1);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM active_overrides"), 1);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM override_history"
+                                       " WHERE state = 'expired'"), 10);
+}
+
+/* Nothing is due: no write, so no wait for a gate that somebody holds. */
+static void nothing_due_costs_no_write(void **state)
+{
+    struct fixture *f = *state;
+    struct audit_row row = fixture_row("override.expired", NULL, NULL);
+    struct override_list expired;
+    uint64_t revision;
+    struct err e;
+
+    create(f->store, "ovr_stays", NULL, 600000);
+    revision = store_revision(f->store);
+    assert_int_equal(overrides_expire(f->store, &row, &expired, &e), 0);
+    assert_int_equal(expired.count, 0);
+    assert_int_equal(store_revision(f->store), revision);
+}
+
+/* T39: the wall clock was a day ahead when a grant lapsed, then went back. */
+static void T39_what_expired_stays_expired(void **state)
+{
+    struct fixture *f = *state;
+    struct audit_row row = fixture_row("override.expired", NULL, NULL);
+    struct override_list expired;
+    char sql[128], path[160];
+    struct err e;
+
+    create(f->store, "ovr_old", NULL, 3600000);
+    snprintf(sql, sizeof sql, "UPDATE meta SET value = %lld WHERE name = 'time'",
+             (long long)store_now(f->store) + 86400000);
+    store_close(&f->store);
+    fixture_sql(f, sql);
+    f->store = fixture_open(f);
+    assert_int_equal(count(f->store, 0), 0);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM active_overrides"), 0);
+    assert_int_equal(overrides_expire(f->store, &row, &expired, &e), 0);
+    assert_int_equal(expired.count, 1);
+    override_list_clear(&expired);
+    store_close(&f->store);
+    fixture_sql(f, "UPDATE meta SET value = 0 WHERE name = 'time'");
+    snprintf(path, sizeof path, "%s.shared", f->database);
+    unlink(path);
+    f->store = fixture_open(f); /* even with the high-water mark lost */
+    assert_int_equal(count(f->store, 0), 0);
+    create(f->store, "ovr_new", NULL, 30); /* and a new one lapses in real time */
+    assert_int_equal(count(f->store, 0), 1);
+    usleep(50000);
+    assert_int_equal(count(f->store, 0), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+        TEST(a_grant_is_stored_as_it_was_made),
+        TEST(a_grant_is_revoked_once),
+        TEST(each_expiry_happens_in_exactly_one_process),
+        TEST(nothing_due_costs_no_write),
+        TEST(T39_what_expired_stays_expired),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

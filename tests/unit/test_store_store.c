@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+/* The gate, the migrations, the shared revision and the clock that never steps back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/db.h"
+#include "store/gate.h"
+#include "store/migrate.h"
+#include "store/now.h"
+#include "store_fixture.h"
+#include "util/clock.h"
+
+static void a_fresh_database_has_the_newest_schema(void **state)
+{
+    struct fixture *f = *state;
+    struct stat info;
+
+    assert_int_equal(fixture_number(f, "PRAGMA user_version"), migrate_newest());
+    assert_int_equal(stat(f->database, &info), 0);
+    assert_int_equal(info.st_mode & 07, 0);
+    assert_int_equal(info.st_mode & 0440, 0440);
+    for (size_t i = 1; i < migration_count; i++)
+        assert_true(migrations[i].version > migrations[i - 1].version);
+}
+
+static int open_again(struct fixture *f, struct err *e)
+{
+    struct store *store;
+    int status = store_open(&f->options, &store, e);
+
+    store_close(&store);
+    return status;
+}
+
+static void T42_a_newer_database_is_refused_and_left_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct err e;
+
+    store_close(&f->store);
+    fixture_sql(f, "PRAGMA user_version = 9999");
+    assert_int_equal(open_again(f, &e), AGW_ESTORE);
+    assert_non_null(strstr(e.message, f->database));
+    assert_non_null(strstr(e.message, "newer"));
+    assert_int_equal(fixture_number(f, "PRAGMA user_version"), 9999);
+    f->options.read_only = true;
+    assert_int_equal(open_again(f, &e), AGW_ESTORE);
+}
+
+static void another_journal_mode_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct err e;
+
+    store_close(&f->store);
+    fixture_sql(f, "PRAGMA journal_mode = DELETE");
+    assert_int_equal(open_again(f, &e), AGW_ESTORE);
+    assert_non_null(strstr(e.message, "journal mode"));
+}
+
+static void remove_database(const struct fixture *f)
+{
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    char path[160];
+
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        snprintf(path, sizeof path, "%s%s", f->database, ends[i]);
+        unlink(path);
+    }
+}
+
+static void what_is_no_database_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct err e;
+    int fd;
+
+    store_close(&f->store);
+    remove_database(f);
+    fd = open(f->database, O_WRONLY | O_CREAT, 0600);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(write(fd, "this is no database at all", 26), 26);
+    close(fd);
+    assert_int_equal(open_again(f, &e), AGW_ESTORE);
+    assert_non_null(strstr(e.message, f->database));
+}
+
+/* A process killed at any moment of its first start leaves no schema or all of it. */
+static void open_once(void *arg)
+{
+    struct store *store = fixture_open(arg);
+
+    store_close(&store);
+}
+
+static void T42_a_killed_migration_is_done_or_not_begun(void **state)
+{
+    struct fixture *f = *state;
+    unsigned seed = 3;
+
+    for (int i = 0; i < 15; i++) {
+        long long tables, version;
+        int pid;
+
+        store_close(&f->store);
+        remove_database(f);
+        pid = fixture_fork(open_once, f);
+        usleep((useconds_t)(rand_r(&seed) % 12000));
+        kill(pid, SIGKILL);
+        fixture_wait(pid);
+        tables = fixture_number(f, "SELECT count(*) FROM sqlite_schema");
+        version = fixture_number(f, "PRAGMA user_version");
+        assert_true((tables == 0) == (version == 0));
+        f->store = fixture_open(f);
+        assert_int_equal(fixture_number(f, "PRAGMA user_version"), migrate_newest());
+    }
+}
+
+static void a_reader_cannot_write(void **state)
+{
+    struct fixture *f = *state;
+    struct store *reader;
+    struct db *db;
+    struct err e;
+
+    f->options.read_only = true;
+    reader = fixture_open(f);
+    db = store_acquire(reader, &e);
+    assert_non_null(db);
+    assert_int_equal(store_write_begin(reader, db, &e), AGW_ESTORE);
+    assert_int_equal(db_exec(db, "DELETE FROM meta", &e), AGW_ESTORE);
+    store_release(reader, db);
+    assert_true(store_now(reader) >= clock_wall_ms() - 1000);
+    store_close(&reader);
+}
+
+/* T36: the gate is held by a process that does not let go. */
+static void T36_a_held_gate_bounds_the_wait(void **state)
+{
+    struct fixture *f = *state;
+    struct store *store;
+    struct db *db;
+    char path[160];
+    int64_t before, waited;
+    struct err e;
+    int fd;
+
+    snprintf(path, sizeof path, "%s.gate", f->database);
+    fd = open(path, O_RDWR);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    f->options.gate_wait_ms = 200;
+    f->options.read_only = false;
+    store_close(&f->store);
+    before = clock_mono_ms();
+    assert_int_equal(store_open(&f->options, &store, &e), AGW_ESTORE);
+    waited = clock_mono_ms() - before;
+    assert_in_range(waited, 190, 2000);
+    flock(fd, LOCK_UN);
+    store = fixture_open(f);
+    db = store_acquire(store, &e);
+    flock(fd, LOCK_EX);
+    before = clock_mono_ms();
+    assert_int_equal(store_write_begin(store, db, &e), AGW_ESTORE);
+    waited = clock_mono_ms() - before;
+    assert_in_range(waited, 190, 2000);
+    close(fd);
+    assert_int_equal(store_write_begin(store, db, &e), 0);
+    assert_int_equal(store_write_commit(store, db, &e), 0);
+    store_release(store, db);
+    store_close(&store);
+}
+
+/* T36: a sqlite3 shell holds SQLite's own lock and knows nothing of the gate. */
+static void T36_a_held_database_lock_bounds_the_wait(void **state)
+{
+    struct fixture *f = *state;
+    struct store *store;
+    sqlite3 *shell;
+    struct db *db;
+    int64_t before;
+    struct err e;
+
+    f->options.gate_wait_ms = 200;
+    store = fixture_open(f);
+    assert_int_equal(sqlite3_open(f->database, &shell), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(shell, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    db = store_acquire(store, &e);
+    before = clock_mono_ms();
+    assert_int_equal(store_write_begin(store, db, &e), AGW_ESTORE);
+    assert_in_range(clock_mono_ms() - before, 150, 2000);
+    sqlite3_close(shell);
+    assert_int_equal(store_write_begin(store, db, &e), 0);
+    store_write_rollback(store, db);
+    store_release(store, db);
+    store_close(&store);
+}
+
+static void hold_and_die(void *arg)
+{
+    struct store *store = fixture_open(arg);
+    struct err e;
+    struct db *db = store_acquire(store, &e);
+
+    assert_int_equal(store_write_begin(store, db, &e), 0);
+    kill(getpid(), SIGKILL);
+}
+
+static void the_gate_outlives_no_holder(void **state)
+{
+    struct fixture *f = *state;
+    struct err e;
+    struct db *db = store_acquire(f->store, &e);
+
+    assert_int_equal(fixture_wait(fixture_fork(hold_and_die, f)), 128 + SIGKILL);
+    assert_int_equal(store_write_begin(f->store, db, &e), 0);
+    store_write_rollback(f->store, db);
+    store_release(f->store, db);
+}
+
+enum { THREADS = 4, ROUNDS = 200 };
+
+struct counter {
+    struct gate *gate;
+    volatile int inside;
+    long total;
+};
+
+static void *count_inside(void *arg)
+{
+    struct counter *c = arg;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        assert_int_equal(gate_acquire(c->gate, 10000, NULL), 0);
+        if (++c->inside != 1)
+            abort();
+        c->total++;
+        --c->inside;
+        gate_release(c->gate);
+    }
+    return NULL;
+}
+
+static void the_gate_holds_one_thread(void **state)
+{
+    struct fixture *f = *state;
+    struct counter c = {0};
+    pthread_t threads[THREADS];
+    char path[160];
+    struct err e;
+
+    snprintf(path, sizeof path, "%s/a.gate", f->directory);
+    assert_int_equal(gate_open(path, &c.gate, &e), 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, count_inside, &c), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(c.total, THREADS * ROUNDS);
+    gate_close(&c.gate);
+}
+
+static void bump(struct store *store, bool commit)
+{
+    struct err e;
+    struct db *db = store_acquire(store, &e);
+
+    assert_int_equal(store_write_begin(store, db, &e), 0);
+    assert_int_equal(store_revision_bump(store, db, &e), 0);
+    if (commit)
+        assert_int_equal(store_write_commit(store, db, &e), 0);
+    else
+        store_write_rollback(store, db);
+    store_release(store, db);
+}
+
+static void bump_elsewhere(void *arg)
+{
+    struct store *store = fixture_open(arg);
+
+    bump(store, true);
+    store_close(&store);
+}
+
+static void a_revision_is_seen_across_processes(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t before = store_revision(f->store);
+
+    assert_true(before > 0);
+    bump(f->store, false);
+    assert_int_equal(store_revision(f->store), before);
+    bump(f->store, true);
+    assert_int_equal(store_revision(f->store), before + 1);
+    assert_int_equal(fixture_wait(fixture_fork(bump_elsewhere, f)), 0);
+    assert_int_equal(store_revision(f->store), before + 2);
+    assert_int_equal(fixture_number(f, "SELECT value FROM meta WHERE name = 'revision'"),
+                     before + 2);
+}
+
+static void a_strangers_revision_is_found(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t before = store_revision(f->store);
+    struct err e;
+
+    fixture_sql(f, "UPDATE meta SET value = value + 5 WHERE name = 'revision'");
+    assert_int_equal(store_revision(f->store), before);
+    assert_int_equal(store_revision_sync(f->store, &e), 0);
+    assert_int_equal(store_revision(f->store), before + 5);
+}
+
+/* A backup that was put back is behind: the next change must be seen all the same. */
+static void a_restored_database_moves_the_revision(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t before;
+
+    for (int i = 0; i < 5; i++)
+        bump(f->store, true);
+    before = store_revision(f->store);
+    fixture_sql(f, "UPDATE meta SET value = 1 WHERE name = 'revision'");
+    bump(f->store, true);
+    assert_int_equal(store_revision(f->store), before + 1);
+}
+
+enum { DAY = 86400000 };
+
+static void T39_time_never_steps_back(void **state)
+{
+    /* what the clocks say one after the other, and what the time is */
+    static const struct {
+        int64_t wall, mono, now;
+    } readings[] = {
+        {5000000000, 1000, 5000000000},
+        {5000000100, 1100, 5000000100},
+        {5000000100 + DAY, 1200, 5000000100 + DAY},  /* a step forward */
+        {5000000300, 1300, 5000000200 + DAY},        /* and back: real time goes on */
+        {5000060300, 61300, 5000060200 + DAY},
+        {0, 61400, 5000060300 + DAY},                /* the epoch */
+        {2147483648000, 61500, 2147483648000},       /* 2038 */
+        {5000000000, 61600, 2147483648100},
+    };
+    struct now_clock clock = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof readings / sizeof readings[0]; i++)
+        assert_int_equal(now_read(&clock, readings[i].wall, readings[i].mono),
+                         readings[i].now);
+}
+
+static void T39_the_highest_time_survives_a_restart(void **state)
+{
+    struct fixture *f = *state;
+    int64_t future = clock_wall_ms() + DAY;
+    char sql[128], path[160];
+
+    assert_true(store_now(f->store) < future);
+    bump(f->store, true);
+    assert_true(fixture_number(f, "SELECT value FROM meta WHERE name = 'time'") >=
+                clock_wall_ms() - 60000);
+    store_close(&f->store);
+    snprintf(sql, sizeof sql, "UPDATE meta SET value = %lld WHERE name = 'time'",
+             (long long)future);
+    fixture_sql(f, sql);
+    snprintf(path, sizeof path, "%s.shared", f->database);
+    unlink(path); /* also when the shared file is lost */
+    f->store = fixture_open(f);
+    assert_true(store_now(f->store) >= future);
+    assert_true(store_now(f->store) < future + 60000);
+}
+
+static void a_reader_does_not_hold_the_log(void **state)
+{
+    struct fixture *f = *state;
+    struct err e;
+    struct db *db = store_acquire(f->store, &e);
+    int64_t value;
+
+    assert_int_equal(db_number(db, "SELECT value FROM meta WHERE name = 'revision'", 0, &value,
+                               &e), 0);
+    store_release(f->store, db);
+    bump(f->store, true);
+    assert_int_equal(fixture_number(f, "PRAGMA wal_checkpoint(TRUNCATE)"), 0);
+}
+
+/* Enough rows for some checkpoints: the log does not grow without end, heads are told. */
+static void count_call(void *arg, struct db *db)
+{
+    (void)db;
+    ++*(int *)arg;
+}
+
+static void the_log_is_checkpointed(void **state)
+{
+    struct fixture *f = *state;
+    struct audit_row rows[200];
+    char path[160], detail[4000];
+    struct stat info;
+    int calls = 0;
+
+    memset(detail, 'x', sizeof detail - 1);
+    detail[sizeof detail - 1] = '\0';
+    for (int i = 0; i < 200; i++) {
+        rows[i] = fixture_row("end", "dev", "default/a");
+        rows[i].detail = detail;
+    }
+    store_on_checkpoint(f->store, count_call, &calls);
+    for (int i = 0; i < 40; i++)
+        fixture_append(f->store, rows, 200);
+    assert_true(calls >= 3);
+    snprintf(path, sizeof path, "%s-wal", f->database);
+    assert_int_equal(stat(path, &info), 0);
+    assert_true(info.st_size < 14 << 20);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+        TEST(a_fresh_database_has_the_newest_schema),
+        TEST(T42_a_newer_database_is_refused_and_left_alone),
+        TEST(another_journal_mode_is_refused),
+        TEST(what_is_no_database_is_refused),
+        TEST(T42_a_killed_migration_is_done_or_not_begun),
+        TEST(a_reader_cannot_write),
+        TEST(T36_a_held_gate_bounds_the_wait),
+        TEST(T36_a_held_database_lock_bounds_the_wait),
+        TEST(the_gate_outlives_no_holder),
+        TEST(the_gate_holds_one_thread),
+        TEST(a_revision_is_seen_across_processes),
+        TEST(a_strangers_revision_is_found),
+        TEST(a_restored_database_moves_the_revision),
+        cmocka_unit_test(T39_time_never_steps_back),
+        TEST(T39_the_highest_time_survives_a_restart),
+        TEST(a_reader_does_not_hold_the_log),
+        TEST(the_log_is_checkpointed),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
