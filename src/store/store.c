@@ -126,11 +126,11 @@ static int open_all(struct store *store, struct err *e)
         if (status == 0)
             status = open_beside(store, e);
     }
-    if (status == 0)
-        status = open_connection(store, &db, e);
     if (status != 0)
         return status;
-    status = prepare(store, db, &detail);
+    status = open_connection(store, &db, &detail);
+    if (status == 0)
+        status = prepare(store, db, &detail);
     store_release(store, db);
     if (status != 0)
         return err_set(e, status, "%s: %s", store->path, detail.message);
