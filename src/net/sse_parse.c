@@ -128,8 +128,10 @@ static int end_line(struct sse_parser *parser, const char *part, size_t length, 
 {
     int status;
 
+    /* The same limit however the line was cut on its way. */
     if (parser->line.length == 0)
-        return take_line(parser, part, length, e);
+        return length > parser->line.max ? too_large(parser, e)
+                                         : take_line(parser, part, length, e);
     if (buf_append(&parser->line, part, length) != 0)
         return too_large(parser, e);
     status = take_line(parser, parser->line.data, parser->line.length, e);
