@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+# Fuzz targets are always built. Without libFuzzer they replay their corpus in `make check`;
+# configured with --enable-fuzzers, `make fuzz FUZZ_SECONDS=60` runs each of them.
+fuzz_targets = tests/fuzz/fuzz_config tests/fuzz/fuzz_json tests/fuzz/fuzz_sse
+check_PROGRAMS += $(fuzz_targets)
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
+tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c
+tests_fuzz_fuzz_sse_SOURCES = tests/fuzz/fuzz_sse.c
+.PHONY: fuzz
+EXTRA_DIST += tests/fuzz/corpus tests/fuzz/replay.c
+
+if FUZZERS
+tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_json_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_sse_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+FUZZ_SECONDS = 60
+# What is found is kept in the build folder: fuzz/NAME/crash-*, and the grown corpus.
+fuzz: $(fuzz_targets)
+	for target in $(fuzz_targets); do \
+	  name=$${target#*fuzz_}; \
+	  $(MKDIR_P) fuzz/$$name/corpus && \
+	  ./$$target -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048 \
+	    -artifact_prefix=fuzz/$$name/ -print_final_stats=1 \
+	    fuzz/$$name/corpus '$(srcdir)'/tests/fuzz/corpus/$$name || exit 1; \
+	done
+else
+tests_fuzz_fuzz_config_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_json_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_sse_SOURCES += tests/fuzz/replay.c
+TESTS += $(fuzz_targets)
+endif
