@@ -25,5 +25,7 @@ libagw_a_SOURCES += \
 
 unit_tests += tests/unit/test_api_wire
 tests_unit_test_api_wire_SOURCES = tests/unit/test_api_wire.c
+unit_tests += tests/unit/test_api_routes
+tests_unit_test_api_routes_SOURCES = tests/unit/test_api_routes.c
 EXTRA_DIST += tests/cases/wire/requests.json tests/cases/wire/completions.json \
   tests/cases/wire/chunks.json

@@ -13,6 +13,10 @@ unit_tests += tests/unit/test_policy_rate_limit
 tests_unit_test_policy_rate_limit_SOURCES = tests/unit/test_policy_rate_limit.c
 unit_tests += tests/unit/test_policy_decide
 tests_unit_test_policy_decide_SOURCES = tests/unit/test_policy_decide.c \
-  tests/lib/yaml_cases.c tests/lib/yaml_cases.h
+  tests/lib/build_config.c tests/lib/build_config.h tests/lib/yaml_cases.c tests/lib/yaml_cases.h
 tests_unit_test_policy_decide_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+unit_tests += tests/unit/test_policy_authenticate
+tests_unit_test_policy_authenticate_SOURCES = tests/unit/test_policy_authenticate.c \
+  tests/lib/build_config.c tests/lib/build_config.h
+tests_unit_test_policy_authenticate_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 EXTRA_DIST += tests/cases/policy/decide.yaml

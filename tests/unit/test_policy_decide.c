@@ -9,37 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/load.h"
+#include "build_config.h"
 #include "policy/decide.h"
 #include "yaml_cases.h"
 
 enum { NOW = 1000000, OVERRIDES_MAX = 8 };
-
-static struct config *build(const char *name, const char *security)
-{
-    struct config_sources sources = {0};
-    struct config_errors errors = {0};
-    struct config *config = NULL;
-    static const char *const others[CONFIG_COMPONENTS] = {
-        [CONFIG_GATEWAY] = "version: 1\n",
-        [CONFIG_AGENTS] = "version: 1\nagents: []\n",
-        [CONFIG_UPSTREAMS] = "version: 1\nupstreams: [{name: echo, provider: builtin-echo}]\n",
-        [CONFIG_TOOLS] = "version: 1\ntools: []\n",
-    };
-
-    for (int i = 0; i < CONFIG_COMPONENTS; i++) {
-        char path[32];
-
-        snprintf(path, sizeof path, "%s.yaml", config_component_names[i]);
-        sources.component[i].path = strdup(path);
-        sources.component[i].text = strdup(others[i] != NULL ? others[i] : security);
-    }
-    if (config_build(&sources, &config, &errors) != 0)
-        fail_msg("%s: %s", name, config_errors_text(&errors));
-    config_sources_free(&sources);
-    config_errors_free(&errors);
-    return config;
-}
 
 static size_t read_overrides(const json_t *one, struct override *items)
 {
@@ -109,7 +83,7 @@ static void table(void **state)
     json_array_foreach(cases, i, one)
     {
         const char *name = cases_text(one, "name", NULL);
-        struct config *config = build(name, cases_text(one, "security", NULL));
+        struct config *config = build_config(cases_text(one, "security", NULL), NULL);
         struct override items[OVERRIDES_MAX];
         struct override_list overrides = {.items = items};
 
