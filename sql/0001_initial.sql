@@ -185,7 +185,7 @@ SELECT d.seq, strftime('%Y-%m-%d %H:%M:%f', d.ts / 1000.0, 'unixepoch') AS time,
        d.generation, d.process, e.seq AS end_seq, d.request_uid, d.ts
   FROM audit_event AS d
   LEFT JOIN audit_event AS e ON e.kind = 'end' AND e.request_uid = d.request_uid
- WHERE d.kind <> 'end' AND (d.kind = 'decision' OR d.outcome IS NOT NULL);
+ WHERE d.kind IN ('decision', 'access', 'preview', 'refusal');
 
 CREATE VIEW active_overrides AS
 SELECT id, pattern, key_id, reason, created_by,

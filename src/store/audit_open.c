@@ -138,7 +138,8 @@ static int close_requests(struct closing *c, const struct dead *dead, struct err
         c->db,
         "SELECT seq, request_id, request_uid, process, route, key_id, agent, namespace,"
         " coalesce(generation, -1), streaming FROM audit_event AS d"
-        " WHERE seq >= ?1 AND process = ?2 AND kind = 'decision' AND outcome IS NULL"
+        " WHERE seq >= ?1 AND process = ?2 AND outcome IS NULL"
+        " AND kind IN ('decision', 'access', 'preview')"
         " AND NOT EXISTS (SELECT 1 FROM audit_event AS e WHERE e.kind = 'end'"
         " AND e.request_uid = d.request_uid) ORDER BY seq", e);
     int status;
