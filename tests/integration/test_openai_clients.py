@@ -147,7 +147,7 @@ REFUSALS = {
     "413 from upstream": (KEYS["client"], "mock/status-413", {}, 413, "upstream_error", None),
     "422 from upstream": (KEYS["client"], "mock/status-422", {},
                           422, "upstream_error", "UnprocessableEntityError"),
-    "429 from upstream": (KEYS["client"], "mock/status-429-retry-7", {},
+    "429 from upstream": (KEYS["client"], "mock/status-429", {},
                           429, "upstream_error", "RateLimitError"),
     "502 upstream 500": (KEYS["client"], "mock/status-500", {},
                          502, "upstream_error", "InternalServerError"),

@@ -89,9 +89,8 @@ def test_others_tell_within_the_heartbeat(make, mock, name):
         upstreams={"upstreams": [{
             "name": "mock", "provider": "openai-compatible", "base_url": mock.base_url(),
             "timeout": {"connect": 2, "first_byte": 30, "idle": 30, "total": 60}},
-            {"name": "echo", "provider": "builtin-echo"},
-            {"name": "dead", "provider": "builtin-echo"},
-            {"name": "refused", "provider": "builtin-echo"}]})
+            *({"name": name, "provider": "builtin-echo", "models": ["none"]}
+              for name in ("echo", "dead", "refused"))]})
     server = make.server(gateway, name)
     for model in ("mock/stall", "mock/stall-after-2"):
         tag = new_id("silent")
@@ -156,6 +155,7 @@ def test_dripping_upstream_ends_at_the_total_deadline(make, mock, stream_it, rid
     gateway = make.gateway(upstreams={"upstreams": [
         {"name": name, "provider": "openai-compatible", "base_url": mock.base_url(),
          "timeout": {"connect": 1, "first_byte": 2, "idle": 2, "total": 3},
+         "models": [name] if name != "mock" else ["drip"],
          "retry": {"attempts": 0}} for name in ("mock", "dead", "refused", "echo")]})
     server = make.server(gateway)
     began = time.monotonic()

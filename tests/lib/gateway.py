@@ -34,7 +34,7 @@ UPSTREAM_SECRET = "canary-upstream-secret-4e1f8c2b7a"
 SCRIPTS = [
     "ok", "slow-300", "chunks-5-100", "chunks-20-100", "chunks-40-250", "status-400",
     "status-401", "status-403", "status-404", "status-413", "status-422", "status-429",
-    "status-429-retry-7", "status-500", "status-503", "html-502", "stall", "stall-after-2",
+    "status-500", "status-503", "html-502", "stall", "stall-after-2",
     "drip", "reset", "wrong-type", "not-json", "not-completion", "truncated", "cut-3",
     "silent-end-3", "error-after-3", "big-line", "forged", "gzip-bomb", "endless", "mirror",
     "tools", "no-usage", "bare", "leak"]
@@ -121,19 +121,20 @@ def default_agents():
             agent("forbidden", model="ok"),
             agent("capped", model="mirror", instructions="Be brief.",
                   metadata={"max_completion_tokens": 64}),
-            agent("unreachable", upstream="dead", model="ok"),
-            agent("refused", upstream="refused", model="ok"),
+            agent("unreachable", upstream="dead", model="model-of-dead"),
+            agent("refused", upstream="refused", model="model-of-refused"),
         ] + [agent(name) for name in SCRIPTS]}
 
 
 def default_upstreams(mock):
     return {"version": 1, "upstreams": [
-        upstream("mock", mock.base_url("main")),
+        # No two of them serve the same model: no failover where a test does not ask for it.
+        upstream("mock", mock.base_url("main"), models=[*SCRIPTS, "brand-new"]),
         # Its breaker opens with the first failure and stays open: a certain 503.
-        upstream("dead", mock.base_url("dead"), models=["none-by-name"],
+        upstream("dead", mock.base_url("dead"), models=["model-of-dead"],
                  breaker={"failures": 1, "open": 600}),
         # Nobody listens there.
-        upstream("refused", "http://127.0.0.1:9/v1", models=["none-by-name"]),
+        upstream("refused", "http://127.0.0.1:9/v1", models=["model-of-refused"]),
         {"name": "echo", "provider": "builtin-echo", "models": ["echo-*"]},
     ]}
 
