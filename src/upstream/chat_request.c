@@ -9,9 +9,6 @@
 
 #include "util/err.h"
 
-/* The first generally available version of Azure's API that has all of chat completions. */
-#define AZURE_API_VERSION "2024-10-21"
-
 static void add_encoded(struct buf *url, const char *text)
 {
     for (; *text != '\0'; text++) {
@@ -27,12 +24,13 @@ static bool ends_in_v1(const char *text, size_t length)
     return length >= 3 && memcmp(text + length - 3, "/v1", 3) == 0;
 }
 
-/* Azure's older surface names the deployment in the path and the version in the query. */
+/* Azure's older surface names the deployment in the path, its /v1 surface does not. */
 static void add_azure_path(struct buf *url, const char *base, size_t length, const char *model)
 {
     static const char deployments[] = "/deployments/";
 
-    if (memmem(base, length, deployments, sizeof deployments - 1) != NULL)
+    if (ends_in_v1(base, length) ||
+        memmem(base, length, deployments, sizeof deployments - 1) != NULL)
         return;
     if (length < 7 || memcmp(base + length - 7, "/openai", 7) != 0)
         buf_puts(url, "/openai");
@@ -45,18 +43,19 @@ int chat_request_url(const struct upstream_entry *entry, const char *model, stru
     const char *base = entry->base_url == NULL ? "" : entry->base_url;
     size_t length = strcspn(base, "?#");
     const char *query = base[length] == '?' ? base + length : NULL;
-    bool dated = entry->provider == PROVIDER_AZURE && !ends_in_v1(base, length);
 
     while (length > 0 && base[length - 1] == '/')
         length--;
     buf_append(url, base, length);
-    if (dated)
+    if (entry->provider == PROVIDER_AZURE)
         add_azure_path(url, base, length, model);
     buf_puts(url, "/chat/completions");
     if (query != NULL)
         buf_puts(url, query);
-    if (dated && (query == NULL || strstr(query, "api-version=") == NULL))
-        buf_printf(url, "%capi-version=" AZURE_API_VERSION, query == NULL ? '?' : '&');
+    if (entry->api_version != NULL && (query == NULL || strstr(query, "api-version=") == NULL)) {
+        buf_puts(url, query == NULL ? "?api-version=" : "&api-version=");
+        add_encoded(url, entry->api_version);
+    }
     return url->failed ? AGW_EUPSTREAM : 0;
 }
 

@@ -8,9 +8,9 @@
 #include "upstream/entry.h"
 #include "util/buf.h"
 
-/* Appends the URL for `model`. base_url may end in a query ("?api-version=…"), which stays
- * at the end. Azure: …/openai/deployments/MODEL/chat/completions?api-version=…, unless
- * base_url names a deployment or the /v1 surface itself. 0 or AGW_EUPSTREAM. */
+/* Appends the URL for `model`. base_url may end in a query, which stays at the end. Azure:
+ * …/openai/deployments/MODEL/chat/completions?api-version=…, where base_url may already name
+ * the deployment, or the /v1 surface, which has none. 0 or AGW_EUPSTREAM. */
 int chat_request_url(const struct upstream_entry *entry, const char *model, struct buf *url);
 
 struct chat_request_headers {

@@ -34,6 +34,7 @@ int entry_digest(const struct config_upstream *u, unsigned char digest[SHA_SIZE]
     buf_init(&b, DEFINITION_MAX);
     add_text(&b, u->name);
     add_text(&b, u->base_url);
+    add_text(&b, u->api_version);
     add_text(&b, u->api_key);
     add_text(&b, u->health_path);
     buf_printf(&b, "%d;%d;%d;%d;", (int)u->provider, u->priority, u->weight,
@@ -110,6 +111,7 @@ static int copy_text(char **to, const char *text)
 static int copy_texts(struct upstream_entry *entry, const struct config_upstream *u)
 {
     if (copy_text(&entry->name, u->name) != 0 || copy_text(&entry->base_url, u->base_url) != 0 ||
+        copy_text(&entry->api_version, u->api_version) != 0 ||
         copy_text(&entry->api_key, u->api_key) != 0 ||
         copy_text(&entry->health_path, u->health_path) != 0)
         return -1;
@@ -175,6 +177,7 @@ void entry_release(struct upstream_entry **slot)
     free(entry->headers);
     free(entry->models);
     free(entry->health_path);
+    free(entry->api_version);
     free(entry->base_url);
     free(entry->name);
     pthread_mutex_destroy(&entry->lock);

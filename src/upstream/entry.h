@@ -21,7 +21,7 @@ struct upstream_entry {
     atomic_int users;
     unsigned char definition[SHA_SIZE]; /* equal = nothing changed */
 
-    char *name, *base_url, *api_key, *health_path; /* api_key is a secret */
+    char *name, *base_url, *api_version, *api_key, *health_path; /* api_key is a secret */
     enum config_provider provider;
     int priority, weight;
     bool any_model;

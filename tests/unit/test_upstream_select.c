@@ -316,22 +316,24 @@ static void urls(void **state)
          "https://r/openai/deployments/m/chat/completions?api-version=2025-01-01"},
         {PROVIDER_AZURE, "https://r/openai/deployments/d", "m",
          "https://r/openai/deployments/d/chat/completions?api-version=2024-10-21"},
-        {PROVIDER_AZURE, "https://r/openai/v1", "m", "https://r/openai/v1/chat/completions"},
+        {PROVIDER_AZURE, "https://r/openai/v1", "m",
+         "https://r/openai/v1/chat/completions?api-version=2024-10-21"},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct config_upstream definition = {.name = "u", .provider = cases[i].provider,
                                              .base_url = cases[i].base, .api_key = "secret"};
-        struct upstream_entry *entry = entry_new(&definition);
+        bool azure = cases[i].provider == PROVIDER_AZURE;
+        struct upstream_entry *entry;
         struct buf url;
 
+        definition.api_version = azure ? "2024-10-21" : NULL;
+        entry = entry_new(&definition);
         buf_init(&url, 1024);
         assert_int_equal(chat_request_url(entry, cases[i].model, &url), 0);
         assert_string_equal(buf_text(&url), cases[i].expected);
-        assert_string_equal(entry->headers[0], cases[i].provider == PROVIDER_AZURE
-                                                   ? "api-key: secret"
-                                                   : "Authorization: Bearer secret");
+        assert_string_equal(entry->headers[0], azure ? "api-key: secret" : "Authorization: Bearer secret");
         buf_free(&url);
         entry_release(&entry);
     }
