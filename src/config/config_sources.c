@@ -57,27 +57,27 @@ static int read_source(const char *path, bool optional, struct config_source *so
                        struct config_errors *errors)
 {
     const char *problem = NULL;
-    char reason[128];
     size_t length = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* it may be a FIFO */
+    int reason = errno;
 
     if (fd < 0 && errno == ENOENT && optional)
         return 1;
     source->path = strdup(path);
     if (fd >= 0) {
         source->text = read_whole(fd, &length, &problem);
-        if (source->text == NULL && problem == NULL)
-            problem = strerror_r(errno, reason, sizeof reason);
+        reason = errno;
         close(fd);
-    } else {
-        problem = strerror_r(errno, reason, sizeof reason);
     }
+    errno = reason; /* for %m */
     if (source->path == NULL)
         problem = "out of memory";
-    if (problem != NULL) {
+    if (problem != NULL)
         config_errors_add(errors, path, 0, 0, "cannot be read: %s", problem);
+    else if (source->text == NULL)
+        config_errors_add(errors, path, 0, 0, "cannot be read: %m");
+    if (source->path == NULL || source->text == NULL)
         return -1;
-    }
     if (memchr(source->text, '\0', length) != NULL) {
         int line, column;
 

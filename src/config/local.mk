@@ -19,6 +19,7 @@ libagw_a_SOURCES += \
   src/config/walk.c \
   src/config/yaml_tree.c src/config/yaml_tree.h
 
+dist_man_MANS += doc/man/agent-gateway.yaml.5
 EXTRA_DIST += conf/gateway.yaml conf/agents.yaml conf/upstreams.yaml conf/tools.yaml \
   conf/security.yaml
 
@@ -27,6 +28,12 @@ EXTRA_DIST += tests/cases/config/agents.cases tests/cases/config/environment.cas
   tests/cases/config/together.cases tests/cases/config/tools.cases \
   tests/cases/config/upstreams.cases tests/cases/config/yaml.cases
 
-unit_tests += tests/unit/test_config_build tests/unit/test_config_cases
+unit_tests += tests/unit/test_config_bombs tests/unit/test_config_build \
+  tests/unit/test_config_cases tests/unit/test_config_docs tests/unit/test_config_sources
+tests_unit_test_config_bombs_SOURCES = tests/unit/test_config_bombs.c
+tests_unit_test_config_sources_SOURCES = tests/unit/test_config_sources.c \
+  tests/unit/test_config_texts.h
+tests_unit_test_config_docs_SOURCES = tests/unit/test_config_docs.c
 tests_unit_test_config_cases_SOURCES = tests/unit/test_config_cases.c
-tests_unit_test_config_build_SOURCES = tests/unit/test_config_build.c
+tests_unit_test_config_build_SOURCES = tests/unit/test_config_build.c \
+  tests/unit/test_config_texts.h
