@@ -316,11 +316,12 @@ static int put_first(struct audit *audit, const struct audit_row *row,
 int audit_record(struct audit *audit, const struct audit_row *row,
                  struct audit_ticket **ticket, struct err *e)
 {
+    bool healthy = audit_healthy(audit);
     int status;
 
     *ticket = NULL;
     status = put_first(audit, row, AUDIT_OPENS, ticket, e);
-    if (status != 0 || audit_healthy(audit))
+    if (status != 0 || healthy)
         return status;
     status = audit_wait(*ticket, e);
     if (status != 0)

@@ -20,3 +20,7 @@ tests_unit_test_policy_authenticate_SOURCES = tests/unit/test_policy_authenticat
   tests/lib/build_config.c tests/lib/build_config.h
 tests_unit_test_policy_authenticate_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 EXTRA_DIST += tests/cases/policy/decide.yaml
+
+unit_tests += tests/unit/test_policy_audit
+tests_unit_test_policy_audit_SOURCES = tests/unit/test_policy_audit.c $(store_fixture)
+tests_unit_test_policy_audit_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib

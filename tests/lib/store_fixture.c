@@ -126,6 +126,7 @@ int fixture_fork(void (*fn)(void *arg), void *arg)
 
     assert_true(pid >= 0);
     if (pid == 0) {
+        setenv("CMOCKA_TEST_ABORT", "1", 1); /* a failure must not run the other tests here */
         fn(arg);
         _exit(0);
     }
