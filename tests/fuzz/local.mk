@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 # Fuzz targets are always built. Without libFuzzer they replay their corpus in `make check`;
 # configured with --enable-fuzzers, `make fuzz FUZZ_SECONDS=60` runs each of them.
-fuzz_targets = tests/fuzz/fuzz_config tests/fuzz/fuzz_json tests/fuzz/fuzz_sse
+fuzz_targets = tests/fuzz/fuzz_config tests/fuzz/fuzz_json tests/fuzz/fuzz_records \
+  tests/fuzz/fuzz_sse tests/fuzz/fuzz_uri
 check_PROGRAMS += $(fuzz_targets)
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
 tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c
+tests_fuzz_fuzz_records_SOURCES = tests/fuzz/fuzz_records.c
+tests_fuzz_fuzz_uri_SOURCES = tests/fuzz/fuzz_uri.c
 tests_fuzz_fuzz_sse_SOURCES = tests/fuzz/fuzz_sse.c
 .PHONY: fuzz
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/replay.c
@@ -12,6 +15,8 @@ EXTRA_DIST += tests/fuzz/corpus tests/fuzz/replay.c
 if FUZZERS
 tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_json_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_records_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_uri_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_sse_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
 FUZZ_SECONDS = 60
@@ -27,6 +32,8 @@ fuzz: $(fuzz_targets)
 else
 tests_fuzz_fuzz_config_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_json_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_records_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_uri_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_sse_SOURCES += tests/fuzz/replay.c
 TESTS += $(fuzz_targets)
 endif
