@@ -185,7 +185,6 @@ int pool_stop(struct pool **pool_pointer, int64_t wait_ms)
     struct timespec until = in_ms(wait_ms);
     int left;
 
-    *pool_pointer = NULL;
     pthread_mutex_lock(&pool->lock);
     pool->stopping = true;
     for (struct thread *t = pool->parked; t != NULL; t = t->next)
@@ -199,6 +198,7 @@ int pool_stop(struct pool **pool_pointer, int64_t wait_ms)
     pthread_mutex_unlock(&pool->lock);
     if (left > 0)
         return left;
+    *pool_pointer = NULL;
     pthread_cond_destroy(&pool->ended);
     pthread_mutex_destroy(&pool->lock);
     pthread_attr_destroy(&pool->attributes);

@@ -29,7 +29,7 @@ struct pool *pool_new(const struct pool_options *options);
 /* 0, or AGW_EOVERLOAD: every thread is busy and there may be (or can be) no more. */
 int pool_give(struct pool *pool, void *task);
 
-/* Waits at most wait_ms for the tasks that run; no more may be given. 0 and freed, or how
+/* Waits at most wait_ms for the tasks that run; no more may be given. 0, freed and the pointer nulled, or how
  * many still run (the pool then stays, for they use it). */
 int pool_stop(struct pool **pool, int64_t wait_ms);
 
