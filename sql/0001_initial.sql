@@ -168,7 +168,7 @@ SELECT seq, strftime('%Y-%m-%d %H:%M:%f', ts / 1000.0, 'unixepoch') AS time,
        kind, request_id, key_id, agent, namespace, source, pattern, place, generation,
        outcome, status, reason, route, request_uid, ts
   FROM audit_event
- WHERE decision = 'deny' OR outcome = 'denied';
+ WHERE (decision = 'deny' OR outcome = 'denied') AND kind <> 'preview';
 
 CREATE VIEW requests AS
 SELECT d.seq, strftime('%Y-%m-%d %H:%M:%f', d.ts / 1000.0, 'unixepoch') AS time,

@@ -3,6 +3,7 @@
 #include "api/refresh.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "http/response.h"
 
@@ -25,6 +26,8 @@ static int rejected(struct exchange *x, const struct config_errors *errors)
 {
     char *text = config_errors_text(errors);
 
+    if (text != NULL && text[0] != '\0')
+        text[strlen(text) - 1] = '\0'; /* its last line needs no end */
     err_set_public(&x->err, AGW_ECONFIG, NULL, "%s", text == NULL ? "?" : text);
     free(text);
     x->answer.status = err_info(AGW_ECONFIG)->status;

@@ -139,6 +139,8 @@ void register_report(struct store *store, const char *component, const char *by,
                             .reason = reason};
     struct log_line line;
 
+    if (problems != NULL && problems[0] != '\0')
+        problems[strlen(problems) - 1] = '\0'; /* its last line needs no end */
     if (status == 0)
         row.generation = config->generation;
     log_begin(&line, status == 0 ? LOG_INFO : LOG_ERROR, event);
