@@ -95,7 +95,7 @@ static bool method_is_fine(const char *method)
 
 int request_parse(struct fcgi *x, struct arena *arena, struct request *r, struct err *e)
 {
-    struct raw raw = {NULL};
+    struct raw raw = {0};
     const char *problem = NULL;
 
     *r = (struct request){.arena = arena, .x = x, .method = "", .path = "", .query = ""};
