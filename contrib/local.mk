@@ -27,6 +27,10 @@ agw_samples = conf/agents.yaml conf/gateway.yaml conf/security.yaml conf/tools.y
 nobase_dist_doc_DATA += $(agw_samples)
 confdir = $(sysconfdir)/agent-gateway
 
+# For people with a sqlite3 shell; the list is that of src/store/local.mk.
+queriesdir = $(pkgdatadir)/sql/queries
+queries_DATA = $(sql_queries)
+
 install-data-local:
 	$(MKDIR_P) '$(DESTDIR)$(confdir)'
 	for sample in $(agw_samples); do \
