@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "net/http_tls.h"
+
 enum { RECEIVE_BUFFER = 8192, KEEPALIVE_S = 30 };
 
 struct http_pool {
@@ -72,6 +74,7 @@ static int set_constants(CURL *easy)
     bad |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_S);
     bad |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     bad |= curl_easy_setopt(easy, CURLOPT_USERAGENT, "agent-gateway/" PACKAGE_VERSION);
+    bad |= http_tls_setup(easy);
     return bad == CURLE_OK ? 0 : -1;
 }
 

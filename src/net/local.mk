@@ -2,6 +2,7 @@
 libagw_a_SOURCES += \
   src/net/http_client.c src/net/http_client.h \
   src/net/http_pool.c src/net/http_pool.h \
+  src/net/http_tls.c src/net/http_tls.h \
   src/net/http_wait.c src/net/http_wait.h \
   src/net/sse_parse.c src/net/sse_parse.h
 
@@ -11,5 +12,8 @@ unit_tests += tests/unit/test_net_http_client
 tests_unit_test_net_http_client_SOURCES = tests/unit/test_net_http_client.c \
   tests/lib/mock_http.c tests/lib/mock_http.h
 tests_unit_test_net_http_client_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_net_http_tls
+tests_unit_test_net_http_tls_SOURCES = tests/unit/test_net_http_tls.c
 
 EXTRA_DIST += tests/cases/sse/transcripts.json
