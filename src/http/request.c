@@ -115,8 +115,8 @@ int request_parse(struct fcgi *x, struct arena *arena, struct request *r, struct
         return err_set_public(e, AGW_EINVALID, NULL, "%s", problem);
     if (raw.target == NULL)
         return err_set(e, AGW_EINVALID, "the web server passes no REQUEST_URI");
-    return uri_split(arena, raw.target, REQUEST_PATH_MAX, REQUEST_HEADER_MAX, &r->path,
-                     &r->query, e);
+    return uri_split(arena, raw.target, REQUEST_IDS_BELOW, REQUEST_PATH_MAX,
+                     REQUEST_HEADER_MAX, &r->path, &r->query, e);
 }
 
 /* -1: absent, -2: not a number, else at most `max` + 1. */

@@ -11,6 +11,9 @@
 #include "util/arena.h"
 #include "util/err.h"
 
+/* Model ids hold a '/', which clients may send as "%2F" below this path, and only there. */
+#define REQUEST_IDS_BELOW "/v1/models/"
+
 enum { REQUEST_ID_MAX = 128, REQUEST_PATH_MAX = 1024, REQUEST_HEADER_MAX = 8192 };
 
 struct request {

@@ -3,6 +3,7 @@
 #include "http/uri.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "util/json_text.h"
@@ -48,8 +49,10 @@ static bool is_utf8(const char *text, size_t length)
     return true;
 }
 
-/* Decodes `length` bytes at `raw` into `out` (room for as many); -1 or the decoded length. */
-static long decode_path(const char *raw, size_t length, char *out, const char **problem)
+/* Decodes `length` bytes at `raw` into `out` (room for as many); -1 or the decoded length.
+ * From `ids_at` on an encoded '/' is allowed. */
+static long decode_path(const char *raw, size_t length, size_t ids_at, char *out,
+                        const char **problem)
 {
     long n = 0;
 
@@ -57,9 +60,11 @@ static long decode_path(const char *raw, size_t length, char *out, const char **
         int c = (unsigned char)raw[i];
 
         if (c == '%') {
+            const char *separators = i < ids_at ? "/\\;?#" : "\\;?#";
+
             c = length - i > 2 ? escape(raw + i) : -1;
             i += 2;
-            if (c < 0 || is_control(c) || strchr("/\\;?#", c) != NULL) {
+            if (c < 0 || is_control(c) || strchr(separators, c) != NULL) {
                 *problem = c < 0 ? "has a broken escape" : "has an encoded separator";
                 return -1;
             }
@@ -104,10 +109,10 @@ static bool query_is_fine(const char *query)
     return true;
 }
 
-int uri_split(struct arena *arena, const char *target, size_t path_max, size_t query_max,
-              const char **path, const char **query, struct err *e)
+int uri_split(struct arena *arena, const char *target, const char *ids_below, size_t path_max,
+              size_t query_max, const char **path, const char **query, struct err *e)
 {
-    size_t length = strcspn(target, "?");
+    size_t length = strcspn(target, "?"), ids_at = SIZE_MAX;
     const char *problem = NULL, *rest = target[length] == '?' ? target + length + 1 : "";
     char *decoded;
     long n;
@@ -119,7 +124,9 @@ int uri_split(struct arena *arena, const char *target, size_t path_max, size_t q
     decoded = arena_alloc(arena, length + 1);
     if (decoded == NULL)
         return err_set(e, AGW_ENOMEM, "no memory for a path");
-    n = decode_path(target, length, decoded, &problem);
+    if (ids_below != NULL && strncmp(target, ids_below, strlen(ids_below)) == 0)
+        ids_at = strlen(ids_below);
+    n = decode_path(target, length, ids_at, decoded, &problem);
     if (n >= 0 && (size_t)n > path_max)
         problem = "is too long";
     else if (n >= 0 && has_odd_segment(decoded))

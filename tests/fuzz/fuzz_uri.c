@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size = size < sizeof target ? size : sizeof target - 1;
     memcpy(target, data, size);
     target[size] = '\0';
-    status = uri_split(arena, target, 500, 500, &path, &query, &e);
+    status = uri_split(arena, target, "/v1/models/", 500, 500, &path, &query, &e);
     assert(status == 0 || (status == AGW_EINVALID && e.message[0] != '\0') ||
            status == AGW_ENOMEM);
     if (status == 0) {

@@ -16,7 +16,7 @@ static void check(const char *target, const char *path, const char *query, int l
     struct arena *arena = arena_new(1 << 20);
     const char *got_path = "400", *got_query = "";
     struct err e = {0};
-    int rc = uri_split(arena, target, 1024, 8192, &got_path, &got_query, &e);
+    int rc = uri_split(arena, target, "/v1/models/", 1024, 8192, &got_path, &got_query, &e);
 
     if (rc != 0 && (rc != AGW_EINVALID || !e.is_public))
         fail_msg("line %d: code %d", line, rc);
