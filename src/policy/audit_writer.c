@@ -230,11 +230,6 @@ static void put_back(struct audit *a, struct audit_group *g)
 static void group_failed(struct audit *a, struct audit_group *g, const struct err *e)
 {
     log_failure(a, g, e);
-    for (size_t i = 0; i < g->count; i++)
-        if (g->nodes[i]->role != AUDIT_ENDS) {
-            settle(g->nodes[i]->ticket, TICKET_FAILED);
-            audit_ticket_drop(g->nodes[i]->ticket);
-        }
     a->retry_pause_us = a->retry_pause_us == 0 ? RETRY_MIN_US
                         : a->retry_pause_us * 2 > RETRY_MAX_US ? RETRY_MAX_US
                                                                : a->retry_pause_us * 2;
@@ -242,6 +237,11 @@ static void group_failed(struct audit *a, struct audit_group *g, const struct er
     pthread_mutex_lock(&a->lock);
     put_back(a, g);
     pthread_mutex_unlock(&a->lock);
+    for (size_t i = 0; i < g->count; i++)
+        if (g->nodes[i]->role != AUDIT_ENDS) { /* the last use of this node */
+            settle(g->nodes[i]->ticket, TICKET_FAILED);
+            audit_ticket_drop(g->nodes[i]->ticket);
+        }
 }
 
 /* Ends that could not be written before the process must go; the next start closes their

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -17,7 +18,9 @@
 enum { SLEEP_MIN_US = 50, SLEEP_MAX_US = 2000 };
 
 struct gate {
-    pthread_mutex_t threads; /* flock knows open files, not threads */
+    pthread_mutex_t lock;  /* guards `taken`: flock knows open files, not threads */
+    pthread_cond_t free;
+    bool taken;
     char *path;
     int fd;
 };
@@ -25,12 +28,17 @@ struct gate {
 int gate_open(const char *path, struct gate **out, struct err *e)
 {
     struct gate *gate = calloc(1, sizeof *gate);
+    pthread_condattr_t monotonic;
     int status = 0;
 
     *out = NULL;
     if (gate == NULL)
         return err_set(e, AGW_ENOMEM, "opening %s", path);
-    pthread_mutex_init(&gate->threads, NULL);
+    pthread_mutex_init(&gate->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&gate->free, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     gate->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0660);
     gate->path = strdup(path);
     if (gate->fd < 0)
@@ -49,7 +57,8 @@ void gate_close(struct gate **gate)
         return;
     if ((*gate)->fd >= 0)
         close((*gate)->fd);
-    pthread_mutex_destroy(&(*gate)->threads);
+    pthread_cond_destroy(&(*gate)->free);
+    pthread_mutex_destroy(&(*gate)->lock);
     free((*gate)->path);
     free(*gate);
     *gate = NULL;
@@ -80,11 +89,19 @@ static int lock_file(struct gate *gate, int64_t deadline_us)
     return 0;
 }
 
-static int lock_within(struct gate *gate, int64_t wait_ms)
+static void give_up(struct gate *gate)
 {
-    int64_t deadline_us = clock_mono_us() + wait_ms * 1000;
+    pthread_mutex_lock(&gate->lock);
+    gate->taken = false;
+    pthread_cond_signal(&gate->free);
+    pthread_mutex_unlock(&gate->lock);
+}
+
+/* Among this process's threads; 0 or an errno number. */
+static int take(struct gate *gate, int64_t wait_ms)
+{
     struct timespec until;
-    int result;
+    int result = 0;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += wait_ms / 1000;
@@ -93,39 +110,61 @@ static int lock_within(struct gate *gate, int64_t wait_ms)
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-    result = pthread_mutex_clocklock(&gate->threads, CLOCK_MONOTONIC, &until);
-    if (result != 0) {
-        errno = result;
-        return -1;
+    pthread_mutex_lock(&gate->lock);
+    while (gate->taken && result == 0)
+        result = pthread_cond_timedwait(&gate->free, &gate->lock, &until);
+    if (!gate->taken) {
+        gate->taken = true;
+        result = 0;
     }
-    if (lock_file(gate, deadline_us) == 0)
-        return 0;
-    result = errno;
-    pthread_mutex_unlock(&gate->threads);
-    errno = result;
-    return -1;
+    pthread_mutex_unlock(&gate->lock);
+    return result;
+}
+
+static bool take_at_once(struct gate *gate)
+{
+    bool taken;
+
+    pthread_mutex_lock(&gate->lock);
+    taken = !gate->taken;
+    gate->taken = true;
+    pthread_mutex_unlock(&gate->lock);
+    if (taken && flock(gate->fd, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    if (taken)
+        give_up(gate);
+    return false;
+}
+
+static int lock_within(struct gate *gate, int64_t wait_ms)
+{
+    int64_t deadline_us = clock_mono_us() + wait_ms * 1000;
+    int result = take(gate, wait_ms);
+
+    if (result == 0 && lock_file(gate, deadline_us) != 0) {
+        result = errno;
+        give_up(gate);
+    }
+    return result;
 }
 
 int gate_acquire(struct gate *gate, int64_t wait_ms, struct err *e)
 {
     int result;
 
-    if (pthread_mutex_trylock(&gate->threads) == 0) {
-        if (flock(gate->fd, LOCK_EX | LOCK_NB) == 0)
-            return 0;
-        pthread_mutex_unlock(&gate->threads);
-    }
+    if (take_at_once(gate))
+        return 0;
     permit_wait_begin();
     result = lock_within(gate, wait_ms);
     permit_wait_end();
     if (result == 0)
         return 0;
     return err_set(e, AGW_ESTORE, "%s: waited %lld ms for the writer gate: %s", gate->path,
-                   (long long)wait_ms, strerror(errno));
+                   (long long)wait_ms, strerror(result));
 }
 
 void gate_release(struct gate *gate)
 {
     flock(gate->fd, LOCK_UN);
-    pthread_mutex_unlock(&gate->threads);
+    give_up(gate);
 }

@@ -4,8 +4,7 @@
  * SQLite before 3.51.3 can lose committed writes when a checkpoint overlaps another
  * connection's commit, and its busy handler starves writers. An flock on a file beside the
  * database, held around every write transaction and every checkpoint, excludes both. The
- * kernel gives it back when its holder dies. Any thread; acquire and release of one hold
- * belong to the same thread.
+ * kernel gives it back when its holder dies. Any thread.
  */
 #ifndef AGW_STORE_GATE_H
 #define AGW_STORE_GATE_H

@@ -424,13 +424,15 @@ static int close_unfinished(const struct fixture *f, int *ended)
 static void T27_open_requests_of_the_dead_are_closed_once(void **state)
 {
     struct fixture *f = *state;
-    struct audit *audit = start(f->store, 100, 5000);
-    struct audit_ticket *mine = record(audit);
+    struct audit *audit;
+    struct audit_ticket *mine;
     struct err e;
     int ended;
 
-    assert_int_equal(audit_wait(mine, &e), 0); /* open, and its process lives */
     assert_int_equal(fixture_wait(fixture_fork(die_with_open_requests, f)), 128 + SIGKILL);
+    audit = start(f->store, 100, 5000);
+    mine = record(audit);
+    assert_int_equal(audit_wait(mine, &e), 0); /* open, and its process lives */
     assert_int_equal(close_unfinished(f, &ended), 3);
     assert_int_equal(ended, 3);
     assert_int_equal(close_unfinished(f, &ended), 0);
