@@ -1,25 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* One worker process: opens what requests need, serves, drains, closes. */
+/* A worker process from its first line to its last: opens everything, serves, drains. */
 #ifndef AGW_GATEWAY_WORKER_H
 #define AGW_GATEWAY_WORKER_H
 
-#include <stdint.h>
-
 #include "config/config.h"
-#include "http/siblings.h"
+#include "gateway/supervisor.h"
 
-struct worker_options {
-    struct config *config;     /* its generation is set; one reference is taken over */
-    const char *origin;        /* path of gateway.yaml */
-    int listen_fd;
-    struct siblings *siblings; /* all workers on listen_fd */
-    int slot;                  /* this one's number among them; number 0 warns about keys */
-    int64_t started_ms;        /* when the instance started, UTC */
+struct worker_settings {
+    const char *origin;      /* absolute path of gateway.yaml */
+    struct config *config;   /* as registered at the start; newer ones come by the database */
+    int workers;
+    int64_t started_ms;      /* of the instance, UTC */
 };
 
-/* Runs until SIGTERM or SIGINT and returns the exit status: 0 when everything that ran had
- * ended in time. SIGHUP reloads, SIGUSR1 opens the log anew. Call it in a process of its own
- * that has one thread, with those signals blocked or at their defaults. */
-int worker_run(const struct worker_options *options);
+/* Exit status: 0, or 3 when something could not be opened. */
+int worker_run(const struct worker_settings *settings, const struct supervisor_seat *seat);
 
 #endif

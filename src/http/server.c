@@ -3,6 +3,7 @@
 #include "http/server.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "http/pool.h"
 #include "http/waiter.h"
@@ -92,6 +93,7 @@ int server_drain(struct server **server, int64_t drain_ms)
 
     *server = NULL;
     waiter_stop(s->waiter);
+    close(s->options.listen_fd); /* with the last one gone, who comes is turned away at once */
     left_ms = deadline - clock_mono_ms();
     left = pool_stop(&s->pool, left_ms > 0 ? left_ms : 0);
     if (left > 0) /* threads still use what would be freed; the process is about to end */

@@ -32,10 +32,11 @@ struct server_options {
     void *arg;
 };
 
+/* On success listen_fd belongs to the server. */
 int server_start(const struct server_options *options, struct server **server, struct err *e);
 
-/* Stops accepting (the listening socket stays open for siblings), closes idle connections,
- * waits until the requests that run have ended or drain_ms is over. 0 when all ended, else
+/* Stops accepting and closes its descriptor of the listening socket (siblings have their
+ * own), closes idle connections, waits until the requests that run have ended or drain_ms is over. 0 when all ended, else
  * how many were left. Frees. */
 int server_drain(struct server **server, int64_t drain_ms);
 
