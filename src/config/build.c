@@ -156,7 +156,7 @@ static void read_component(struct build *b, const struct config_source *source, 
     struct tree_node *root;
 
     if (source->text == NULL) {
-        b->usable[b->component] = source->path == NULL;
+        b->usable[b->component] = source->path == NULL && b->component == CONFIG_TOOLS;
         return;
     }
     b->file = arena_strdup(b->arena, source->path);
@@ -248,15 +248,11 @@ int config_build(const struct config_sources *sources, struct config **config,
     for (size_t i = 0; i < CONFIG_COMPONENTS; i++) {
         b.component = order[i].component;
         read_component(&b, &sources->component[b.component], order[i].expand, order[i].end);
-        if (!b.usable[b.component] && errors->count == 0 &&
-            sources->component[b.component].text == NULL)
-            config_errors_add(errors, sources->component[b.component].path, 0, 0,
+        if (!b.usable[b.component] && errors->count == 0)
+            config_errors_add(errors, config_component_names[b.component], 0, 0,
                               "the file was not read");
     }
-    if (b.config->gateway.tools_file == NULL && sources->component[CONFIG_TOOLS].path != NULL)
-        b.config->gateway.tools_file =
-            arena_strdup(b.arena, sources->component[CONFIG_TOOLS].path);
-    if (b.usable[CONFIG_GATEWAY] && set_hashes(sources, b.config) != 0)
+    if (errors->count == before && set_hashes(sources, b.config) != 0)
         config_errors_add(errors, "configuration", 0, 0, "out of memory");
     build_sort_errors(errors);
     if (errors->count == before && !errors->lost)

@@ -65,7 +65,8 @@ int environment_describe(struct buf *out);
 void build_sort_errors(struct config_errors *errors);
 
 /* redact.c: a copy of security.yaml in which the hash stands for each plaintext key, so that
- * it may be stored; already redacted text stays as it is. NULL when memory is out. */
+ * it may be stored; already redacted text stays as it is. NULL when memory is out or the text
+ * is no YAML. */
 char *redact_security(const char *text);
 extern const char redact_prefix[]; /* what the hash of a plaintext key is written behind */
 

@@ -59,9 +59,11 @@ void tools_finish_one(struct build *b, const struct tree_node *node, void *eleme
 
 void tools_end(struct build *b, const struct tree_node *root)
 {
-    const struct config *c = b->config;
+    struct config *c = b->config;
 
     (void)root;
+    if (c->gateway.tools_file == NULL) /* not named, but there */
+        c->gateway.tools_file = b->file;
     build_refuse_duplicates(b, &(struct build_unique){
         c->tools, c->tool_count, sizeof *c->tools, offsetof(struct config_tool, name), 0,
         offsetof(struct config_tool, place), "tool name"});

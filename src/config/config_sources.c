@@ -76,7 +76,9 @@ static int read_source(const char *path, bool optional, struct config_source *so
         config_errors_add(errors, path, 0, 0, "cannot be read: %s", problem);
     else if (source->text == NULL)
         config_errors_add(errors, path, 0, 0, "cannot be read: %m");
-    if (source->path == NULL || source->text == NULL)
+    if (source->path == NULL)
+        secret_free(&source->text);
+    if (source->text == NULL)
         return -1;
     if (memchr(source->text, '\0', length) != NULL) {
         int line, column;
@@ -108,7 +110,8 @@ static int read_named(const struct config *config, const char *folder,
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         bool optional = files[i].component == CONFIG_TOOLS && g->tools_file == NULL;
 
-        if (files[i].path != NULL && /* NULL: its name is an error of gateway.yaml */
+        /* No name: it is wrong in gateway.yaml, which config_build() tells. */
+        if (files[i].path == NULL ||
             read_source(files[i].path, optional, &sources->component[files[i].component],
                         errors) < 0)
             result = AGW_ECONFIG;
@@ -139,6 +142,8 @@ int config_sources_read(const char *gateway_file, struct config_sources *sources
     config_release(&config);
     if (result != 0) /* what could be read may have errors of its own: all are told at once */
         config_build(sources, &config, errors);
+    if (result != 0 && errors->count == 0)
+        config_errors_add(errors, gateway_file, 0, 0, "out of memory");
 out:
     config_release(&config);
     free(tools);

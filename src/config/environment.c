@@ -17,8 +17,11 @@ static struct tree_node *variable_text(struct build *b, const char *name, const 
     node->kind = TREE_TEXT;
     node->plain = true;
     node->variable = name;
-    node->text = arena_strndup(b->arena, text, length);
-    return node->text != NULL ? node : NULL;
+    node->text = build_alloc(b, length + 1);
+    if (node->text == NULL)
+        return NULL;
+    memcpy(node->text, text, length);
+    return node;
 }
 
 /* "a, b" -> list; empty parts are passed over. */

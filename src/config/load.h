@@ -49,7 +49,8 @@ int config_sources_read(const char *gateway_file, struct config_sources *sources
                         struct config_errors *errors);
 
 /* The sources as one JSON object {"gateway": {"path","text"}, ...} and back: the form that
- * is stored by content hash. */
+ * is stored by content hash. In place of plaintext keys it has their hashes. NULL when memory
+ * is out, or security.yaml cannot be read as YAML. */
 json_t *config_sources_json(const struct config_sources *sources);
 int config_sources_from_json(const json_t *value, struct config_sources *sources,
                              struct err *e);

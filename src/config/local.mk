@@ -29,7 +29,8 @@ EXTRA_DIST += tests/cases/config/agents.cases tests/cases/config/environment.cas
   tests/cases/config/upstreams.cases tests/cases/config/yaml.cases
 
 unit_tests += tests/unit/test_config_bombs tests/unit/test_config_build \
-  tests/unit/test_config_cases tests/unit/test_config_docs tests/unit/test_config_sources
+  tests/unit/test_config_cases tests/unit/test_config_docs tests/unit/test_config_memory \
+  tests/unit/test_config_sources
 tests_unit_test_config_bombs_SOURCES = tests/unit/test_config_bombs.c
 tests_unit_test_config_sources_SOURCES = tests/unit/test_config_sources.c \
   tests/unit/test_config_texts.h
@@ -37,3 +38,7 @@ tests_unit_test_config_docs_SOURCES = tests/unit/test_config_docs.c
 tests_unit_test_config_cases_SOURCES = tests/unit/test_config_cases.c
 tests_unit_test_config_build_SOURCES = tests/unit/test_config_build.c \
   tests/unit/test_config_texts.h
+tests_unit_test_config_memory_SOURCES = tests/unit/test_config_memory.c \
+  tests/unit/test_config_texts.h
+tests_unit_test_config_memory_LDFLAGS = $(AM_LDFLAGS) \
+  -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup

@@ -65,5 +65,9 @@ char *redact_security(const char *text)
     buf_puts(&out, cursor.at);
     config_errors_free(&errors);
     arena_free(&arena);
+    if (root == NULL) { /* what cannot be read may hold anything */
+        buf_free(&out);
+        return NULL;
+    }
     return buf_take(&out);
 }

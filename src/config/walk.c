@@ -25,8 +25,11 @@ static struct tree_node *fallback_node(struct build *b, const struct option *opt
     node->plain = node->builtin = true;
     node->line = near->line;
     node->column = near->column;
-    node->text = arena_strdup(b->arena, option->fallback);
-    return node->text != NULL ? node : NULL;
+    node->text = build_alloc(b, strlen(option->fallback) + 1);
+    if (node->text == NULL)
+        return NULL;
+    memcpy(node->text, option->fallback, strlen(option->fallback));
+    return node;
 }
 
 static void walk_elements(struct build *b, const struct option *option,
