@@ -56,7 +56,8 @@ CREATE INDEX audit_event_denied ON audit_event (ts)
 CREATE INDEX audit_event_failed ON audit_event (outcome, ts) WHERE outcome <> 'completed';
 CREATE INDEX audit_event_override ON audit_event (override_id, ts)
     WHERE override_id IS NOT NULL;
-CREATE INDEX audit_event_kind ON audit_event (kind, ts) WHERE kind NOT IN ('decision', 'end');
+CREATE INDEX audit_event_kind ON audit_event (kind, ts)
+    WHERE kind NOT IN ('decision', 'access', 'end');
 
 -- Against accidents; whoever owns the file can drop them, and then the chain tells.
 CREATE TRIGGER audit_event_no_update BEFORE UPDATE ON audit_event
@@ -172,7 +173,7 @@ SELECT seq, strftime('%Y-%m-%d %H:%M:%f', ts / 1000.0, 'unixepoch') AS time,
 
 CREATE VIEW requests AS
 SELECT d.seq, strftime('%Y-%m-%d %H:%M:%f', d.ts / 1000.0, 'unixepoch') AS time,
-       d.request_id, d.route, d.key_id, d.agent, d.decision, d.source, d.override_id,
+       d.kind, d.request_id, d.route, d.key_id, d.agent, d.decision, d.source, d.override_id,
        coalesce(e.outcome, d.outcome, 'unfinished') AS outcome,
        coalesce(e.status, d.status) AS status,
        coalesce(e.streaming, d.streaming) AS streaming,

@@ -27,11 +27,12 @@ static void list_filters(const struct audit_query *q, struct filter filters[FILT
 {
     const char *kind = q->kind == NULL ? "" : q->kind;
     const char *outcome = q->outcome == NULL ? "" : q->outcome;
-    bool common = strcmp(kind, "decision") == 0 || strcmp(kind, "end") == 0;
+    bool common = strcmp(kind, "decision") == 0 || strcmp(kind, "access") == 0 ||
+                  strcmp(kind, "end") == 0;
     const struct filter all[FILTERS] = {
         {q->key_id, " AND key_id = ?5", ""},
         {q->agent, " AND agent = ?6", ""},
-        {q->kind, " AND kind = ?7", common ? "" : " AND kind NOT IN ('decision', 'end')"},
+        {q->kind, " AND kind = ?7", common ? "" : " AND kind NOT IN ('decision', 'access', 'end')"},
         {q->decision, " AND decision = ?8",
          q->decision != NULL && strcmp(q->decision, "deny") == 0
              ? " AND (decision = 'deny' OR outcome = 'denied')"

@@ -19,9 +19,11 @@
 /* One row to be. NULL texts become NULL, as do numbers that are -1. */
 struct audit_row {
     int64_t ts;                 /* UTC ms */
-    const char *kind;           /* "decision" "end" "refusal" "preview" "override.created" ... */
+    const char *kind;           /* "decision" "access" "preview" "refusal" "end"
+                                   "override.created" "config.reloaded" ... */
     const char *request_id;     /* x-request-id, chosen by clients: not unique */
-    const char *request_uid;    /* ours: unique; ties an `end` to its `decision` */
+    const char *request_uid;    /* ours: unique; ties an `end` to the request's first row, and
+                                   NULL in rows that are no request's */
     const char *process;        /* who wrote it: "host:pid:starttime" */
     const char *route;          /* "POST /v1/chat/completions" */
     const char *key_id, *agent, *ns;
@@ -49,7 +51,7 @@ int audit_rows_append(struct store *store, struct db *db, const struct audit_row
 int audit_rows_note_open(struct store *store, struct db *db, const char *process,
                          int64_t oldest_open_seq, struct err *e);
 
-/* Closes, with outcome `internal` and detail {"unfinished":true}, each decision of a dead
+/* Closes, with outcome `internal` and detail {"unfinished":true}, each request of a dead
  * process that has no end row, and forgets the process. `ended` is called for each (for the
  * metrics), inside the transaction. *count = how many. Own transaction. */
 int audit_rows_close_unfinished(struct store *store,
@@ -66,11 +68,11 @@ int audit_rows_head(struct db *db, struct audit_head *head, struct err *e);
 struct audit_query {
     int64_t since, until;       /* UTC ms, 0 = open; until is exclusive */
     const char *key_id, *agent, *kind, *decision, *outcome, *request_id; /* NULL = any */
-    int64_t before_seq;         /* only rows with a lower seq, 0 = from the newest */
+    int64_t before_seq;         /* only rows listed after this one, 0 = from the newest */
     int limit;                  /* 1..1000 */
 };
 
-/* Newest first, as an array of objects with all columns (ts as text); new reference. */
+/* Newest first (by ts, then seq), as an array of objects with all columns (ts as text); new reference. */
 int audit_rows_query(struct db *db, const struct audit_query *query, json_t **rows,
                      struct err *e);
 

@@ -31,7 +31,7 @@ int keys_sync_file(struct store *store, struct db *db, const struct key_row *row
 int keys_note_used(struct store *store, const char *const *ids, const int64_t *at,
                    size_t count, struct err *e);
 
-/* Array of {"id","description","origin","roles",["...","expires_at","last_used_at",
+/* Array of {"id","description","origin","roles":[...],"expires_at","last_used_at",
  * "removed_at","hashed","allow_agents","deny_agents","rate_limit_per_minute"}. */
 int keys_list(struct db *db, json_t **list, struct err *e);
 

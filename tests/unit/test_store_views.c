@@ -87,6 +87,12 @@ static void fill(struct store *store)
     open.request_uid = "uid-open";
     open.request_id = "req-open";
     fixture_append(store, &open, 1);
+    open.kind = "preview"; /* asks about a denial, is none */
+    open.decision = "deny";
+    open.request_uid = "uid-preview";
+    open.request_id = "req-preview";
+    open.outcome = "completed";
+    fixture_append(store, &open, 1);
 }
 
 static void the_views_say_what_happened(void **state)
@@ -95,23 +101,23 @@ static void the_views_say_what_happened(void **state)
         const char *sql;
         long long number;
     } cases[] = {
-        {"SELECT count(*) FROM decisions", 8},
+        {"SELECT count(*) FROM decisions", 9},
         {"SELECT count(*) FROM denials", 1},
         {"SELECT count(*) FROM denials WHERE agent = 'labs/secret' AND status = 403", 1},
-        {"SELECT count(*) FROM requests", 8},
-        {"SELECT count(*) FROM requests WHERE outcome = 'completed'", 5},
+        {"SELECT count(*) FROM requests", 9},
+        {"SELECT count(*) FROM requests WHERE outcome = 'completed'", 6},
         {"SELECT duration_ms FROM requests WHERE request_id = 'req-3'", 103},
         {"SELECT status FROM requests WHERE request_id = 'req-3'", 502},
         {"SELECT count(*) FROM requests WHERE outcome = 'unfinished'", 1},
         {"SELECT count(*) FROM active_overrides", 1},
         {"SELECT uses FROM override_history WHERE state = 'active'", 6},
         {"SELECT count(*) FROM key_health WHERE health = 'plaintext' AND hashed = 0", 1},
-        {"SELECT requests FROM usage_by_key_day WHERE key_id = 'dev'", 7},
-        {"SELECT completed FROM usage_by_key_day WHERE key_id = 'dev'", 5},
+        {"SELECT requests FROM usage_by_key_day WHERE key_id = 'dev'", 8},
+        {"SELECT completed FROM usage_by_key_day WHERE key_id = 'dev'", 6},
         {"SELECT denied FROM usage_by_key_day WHERE key_id = 'dev'", 1},
         {"SELECT total_tokens FROM usage_by_key_day WHERE key_id = 'dev'", 90},
         {"SELECT count(*) FROM decisions WHERE time GLOB"
-         " '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] *'", 8},
+         " '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] *'", 9},
     };
     struct fixture *f = *state;
 
@@ -137,6 +143,8 @@ static void the_views_use_their_indexes(void **state)
         {"SELECT * FROM requests WHERE ts > 5", "audit_event_end (request_uid=?)"},
         {"SELECT * FROM override_history", "audit_event_override"},
         {"SELECT * FROM active_overrides", "override_active"},
+        {"SELECT * FROM audit_event WHERE kind = 'config.reloaded' AND kind NOT IN"
+         " ('decision', 'access', 'end') ORDER BY ts DESC LIMIT 9", "audit_event_kind"},
         {"SELECT * FROM audit_event WHERE outcome = 'timeout' AND outcome <> 'completed'",
          "audit_event_failed"},
     };
