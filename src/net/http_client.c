@@ -101,6 +101,8 @@ static void take_header(struct http_result *result, const char *line, size_t len
         keep_content_type(result, value, rest);
     else if (name == 11 && strncasecmp(line, "retry-after", name) == 0)
         result->retry_after_s = retry_after(value, rest);
+    else if (name == 14 && strncasecmp(line, "x-should-retry", name) == 0)
+        result->retry_is_useless = rest >= 5 && strncasecmp(value, "false", 5) == 0;
 }
 
 static int end_of_head(struct transfer *t)

@@ -26,6 +26,7 @@ struct http_result {
     int status;                  /* 0 = no response */
     char content_type[128];      /* lower case, without parameters; "" = none */
     int retry_after_s;           /* Retry-After as seconds from now, 0 = none */
+    bool retry_is_useless;       /* it said "x-should-retry: false" */
     bool connected;              /* a connection was there: the request may have been seen */
     bool any_byte;               /* some response byte arrived */
     bool too_large;              /* max_response was exceeded */

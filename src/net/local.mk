@@ -8,10 +8,16 @@ libagw_a_SOURCES += \
 
 unit_tests += tests/unit/test_net_sse_parse
 tests_unit_test_net_sse_parse_SOURCES = tests/unit/test_net_sse_parse.c
-unit_tests += tests/unit/test_net_http_client
-tests_unit_test_net_http_client_SOURCES = tests/unit/test_net_http_client.c \
+http_scene_sources = tests/lib/http_scene.c tests/lib/http_scene.h \
   tests/lib/mock_http.c tests/lib/mock_http.h
+
+unit_tests += tests/unit/test_net_http_client
+tests_unit_test_net_http_client_SOURCES = tests/unit/test_net_http_client.c $(http_scene_sources)
 tests_unit_test_net_http_client_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_net_http_wait
+tests_unit_test_net_http_wait_SOURCES = tests/unit/test_net_http_wait.c $(http_scene_sources)
+tests_unit_test_net_http_wait_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 
 unit_tests += tests/unit/test_net_http_tls
 tests_unit_test_net_http_tls_SOURCES = tests/unit/test_net_http_tls.c

@@ -102,7 +102,8 @@ static enum next next_after(const struct chat_answer *answer, const struct http_
         return answer->rejected || result->too_large ? FAILOVER : RETRY;
     if (chat_error_is_final(result->status))
         return DONE;
-    return chat_error_is_transient(result->status) ? RETRY : FAILOVER;
+    return chat_error_is_transient(result->status) && !result->retry_is_useless ? RETRY
+                                                                                : FAILOVER;
 }
 
 /* Names the upstream in a private message. */
