@@ -51,7 +51,7 @@ static struct config *build_sources(const struct config_sources *sources)
     return config;
 }
 
-static struct config *build(const struct texts *texts)
+static inline struct config *build(const struct texts *texts)
 {
     struct config_sources sources;
     struct config *config;
