@@ -32,6 +32,12 @@ static struct tree_node *fallback_node(struct build *b, const struct option *opt
     return node;
 }
 
+/* More errors would not be told, so nothing is worth its time. */
+static bool is_full(const struct build *b)
+{
+    return b->errors->count >= CONFIG_ERRORS_MAX;
+}
+
 static void walk_elements(struct build *b, const struct option *option,
                           struct tree_node *node, char *base)
 {
@@ -45,7 +51,7 @@ static void walk_elements(struct build *b, const struct option *option,
     *count = 0;
     snprintf(parent, sizeof parent, "%s%s", option->path,
              option->type == OPTION_LIST ? "[]" : ".*");
-    for (struct tree_node *n = node->first; n != NULL; n = n->next) {
+    for (struct tree_node *n = node->first; n != NULL && !is_full(b); n = n->next) {
         char *element = elements + *count * option->size;
 
         if (n->kind != TREE_MAP) {
@@ -132,7 +138,7 @@ static void walk_option(struct build *b, const struct option *option, const char
 
 static void refuse_unknown(struct build *b, const char *parent, const struct tree_node *map)
 {
-    for (struct tree_node *n = map->first; n != NULL; n = n->next) {
+    for (struct tree_node *n = map->first; n != NULL && !is_full(b); n = n->next) {
         const char *meant;
 
         if (n->key == NULL || schema_child(b->component, parent, n->key) != NULL)
