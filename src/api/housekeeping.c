@@ -28,13 +28,29 @@ static void log_expired(const struct override *o)
     log_end(&line);
 }
 
+static struct audit_row plain_row(struct api *api, const char *kind)
+{
+    return (struct audit_row){.ts = store_now(api->store), .kind = kind,
+                              .process = audit_process(), .generation = -1, .status = -1,
+                              .streaming = -1, .prompt_tokens = -1, .completion_tokens = -1,
+                              .duration_ms = -1};
+}
+
+/* A trail that failed proves itself with its next row. Without traffic (a load balancer may
+ * have believed /ready) there would be none, so we write one; it marks the gap's end. */
+static void revive_audit(struct api *api)
+{
+    struct audit_row row = plain_row(api, "audit.resumed");
+    struct err problem;
+
+    if (!audit_healthy(api->audit) && audit_close(api->audit, &row, NULL, &problem) != 0)
+        complain("audit", &problem);
+}
+
 static void expire_overrides(struct api *api)
 {
     struct override_list expired = {0};
-    struct audit_row row = {.ts = store_now(api->store), .kind = "override.expired",
-                            .process = audit_process(), .generation = -1, .status = -1,
-                            .streaming = -1, .prompt_tokens = -1, .completion_tokens = -1,
-                            .duration_ms = -1};
+    struct audit_row row = plain_row(api, "override.expired");
     struct err problem;
 
     if (overrides_expire(api->store, &row, &expired, &problem) != 0)
@@ -89,6 +105,7 @@ void housekeeping_tick(struct housekeeping *h)
 
     if (store_revision_sync(h->api->store, &problem) != 0)
         complain("revision", &problem);
+    revive_audit(h->api);
     expire_overrides(h->api);
     if (policy_acquire(h->api->policy, &policy, &problem) != 0) {
         complain("policy", &problem);
