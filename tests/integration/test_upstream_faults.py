@@ -126,7 +126,8 @@ def test_breaker_opens_spares_and_closes(sites):
 
 def test_retry_after_keeps_off(sites):
     """A 429 with Retry-After is passed on; meanwhile the other provider serves."""
-    _, port, calls, behave = sites({"first": {"priority": 1}, "second": {"priority": 2}})
+    _, port, calls, behave = sites({"first": {"priority": 1, "breaker": {"failures": 5}},
+                                    "second": {"priority": 2}})
     behave("first", "status-429-retry-30")
     statuses = [chat(port, CLIENT, "mock/ok").status for _ in range(5)]
     assert statuses[-1] == 200 and set(statuses) <= {200, 429}
