@@ -9,3 +9,13 @@ libagw_a_SOURCES += \
   src/gateway/notify.c src/gateway/notify.h \
   src/gateway/supervisor.c src/gateway/supervisor.h \
   src/gateway/worker.c src/gateway/worker.h
+
+dist_man_MANS += doc/man/agent-gateway.8
+EXTRA_DIST += contrib/systemd/agent-gateway.service contrib/systemd/agent-gateway.socket
+
+unit_tests += tests/unit/test_gateway_auto_reload tests/unit/test_gateway_listen \
+  tests/unit/test_gateway_main tests/unit/test_gateway_supervisor
+tests_unit_test_gateway_auto_reload_SOURCES = tests/unit/test_gateway_auto_reload.c
+tests_unit_test_gateway_listen_SOURCES = tests/unit/test_gateway_listen.c $(fcgi_client)
+tests_unit_test_gateway_main_SOURCES = tests/unit/test_gateway_main.c
+tests_unit_test_gateway_supervisor_SOURCES = tests/unit/test_gateway_supervisor.c $(fcgi_client)

@@ -18,7 +18,8 @@
 #include "util/log.h"
 
 enum {
-    SHORT_LIFE_MS = 1000,  /* who dies so young is restarted a little later each time */
+    SHORT_LIFE_MS = 1000,  /* who dies so young again and again ... */
+    DEATHS_FREE = 3,       /* ... more often than this, is restarted later each time */
     DELAY_FIRST_MS = 50,
     DELAY_MAX_MS = 800,    /* never so late that a second passes without it */
     FORK_RETRY_MS = 500,
@@ -106,8 +107,9 @@ static void worker_ended(struct supervisor *s, int slot, int status, int64_t now
     w->pid = 0;
     if (now - w->started_at >= SHORT_LIFE_MS)
         w->deaths = 0;
-    else if (w->deaths++ > 0)
-        delay = w->deaths > 5 ? DELAY_MAX_MS : DELAY_FIRST_MS << (w->deaths - 2);
+    else if (++w->deaths > DEATHS_FREE)
+        delay = w->deaths > DEATHS_FREE + 4 ? DELAY_MAX_MS
+                                            : DELAY_FIRST_MS << (w->deaths - DEATHS_FREE - 1);
     w->start_at = now + delay;
 }
 
