@@ -23,13 +23,11 @@ def pytest_configure():
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items):
     for item in items:
         if "alone" in item.keywords:
             item.add_marker(pytest.mark.xdist_group("alone"))
-        elif not any(mark.name == "xdist_group" for mark in item.iter_markers()):
-            # A file's tests stay together: they share what its fixtures start.
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 @pytest.hookimpl(hookwrapper=True)

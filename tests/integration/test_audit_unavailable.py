@@ -19,10 +19,10 @@ CLIENT = KEYS["client"]
 
 @pytest.fixture
 def small_disk(directory):
-    """A file system of 4 MiB; a directory of its own where mounting is not allowed."""
+    """A file system of 24 MiB; a directory of its own where mounting is not allowed."""
     path = directory / "disk"
     path.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=0755", "tmpfs", path],
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0755", "tmpfs", path],
                              capture_output=True).returncode == 0
     yield path, mounted
     if mounted:
@@ -52,6 +52,9 @@ def test_full_disk_fails_closed_and_recovers(make, mock, small_disk):
     answer = wait_until(refused, 60, "refusal", step=0)
     assert answer.error()["code"] == "audit_unavailable", answer
     assert 1 <= int(answer.header("retry-after")) <= 60
+    # Each worker has learnt it once a commit of its own has failed; from then on a row is
+    # waited for before anything runs.
+    together(*[stream(port, CLIENT, "mock/ok") for _ in range(30)])
     rids = [new_id("full") for _ in range(6)]
     seen = together(*[stream(port, CLIENT, "mock/ok", request_id=rid, user=rid) for rid in rids])
     assert {one.status for one in seen} == {503}

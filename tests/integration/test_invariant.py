@@ -36,13 +36,12 @@ def _check(gateway, seen, port):
         "SELECT DISTINCT request_id FROM audit_event")}
     assert [tag for tag in got if tag not in recorded] == []
     assert gateway.sql("PRAGMA integrity_check")[0]["integrity_check"] == "ok"
-    verdict = request(port, "GET", "/security/audit/verify", key=KEYS["admin"],
-                      timeout=60).json()
-    assert verdict["ok"] is True, verdict
-    # [DONE] only with an end row that says so.
+    answer = request(port, "GET", "/security/audit/verify", key=KEYS["admin"], timeout=60)
+    assert answer.status == 200 and answer.json()["ok"] is True, answer
+    # [DONE] only with an end row. A death between the two is closed as `internal`.
     for tag, one in seen.items():
         if one.body.endswith(b"data: [DONE]\n\n"):
-            assert one.complete and gateway.outcome(tag) == "completed"
+            assert one.complete and gateway.outcome(tag) in ("completed", "internal")
 
 
 def _all_closed(gateway):
@@ -89,8 +88,8 @@ def test_kill_everything_at_once_under_load(make):
             await asyncio.sleep(1)
             for pid in gateway.family():
                 os.kill(pid, signal.SIGKILL)
-            await asyncio.to_thread(gateway.process.wait)
-            await asyncio.to_thread(gateway.start)
+            gateway.process.wait()
+            gateway.start()  # in this thread: it dies with the one that starts it
         await load
     asyncio.run(run())
     wait_until(lambda: _all_closed(gateway), 10, "outcome of every request")

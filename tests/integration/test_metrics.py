@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 
-from gateway import KEYS, UNKNOWN_KEY
+from gateway import KEYS, UNKNOWN_KEY, settle
 from procs import wait_until
 from wire import chat, request, stream, together
 
@@ -86,10 +86,11 @@ def test_requests_by_outcome_equal_audit_rows_by_outcome(make):
         return {row["outcome"]: row["n"] for row in gateway.sql(
             "SELECT outcome, count(*) AS n FROM audit_event WHERE outcome IS NOT NULL"
             " GROUP BY outcome")}
-    # A scrape counts itself when it ends, so each look adds one `completed` to both.
+    # A scrape counts itself when it ends, after it has written the numbers.
     def equal():
         text = scrape(port)
         counted = by_label(text, "agent_gateway_requests_total", "status")
+        settle(0.1)
         audited = rows()
         audited["completed"] = audited.get("completed", 0) - 1  # this scrape's own row
         return counted == audited and counted

@@ -163,7 +163,7 @@ def test_others_keep_serving_while_a_worker_dies(make):
     port = make.server(gateway).port
     statuses = []
     for round_ in range(6):
-        os.kill(gateway.workers()[round_ % 3], signal.SIGKILL)
+        os.kill(gateway.workers()[0], signal.SIGKILL)
         statuses += [chat(port, CLIENT, "mock/ok").status for _ in range(5)]
     # A connection that the dead worker had taken may be lost; those after it are not.
     assert statuses.count(200) >= len(statuses) - 6, statuses

@@ -46,6 +46,8 @@ def build(method, target, headers, body):
         lines.append("Host: gateway.test")
     if "connection" not in names:
         lines.append("Connection: close")
+    if body is None and method in ("POST", "PUT", "PATCH"):
+        body = b""  # lighttpd wants the length of nothing, too
     if body is not None and "content-length" not in names and "transfer-encoding" not in names:
         lines.append(f"Content-Length: {len(body)}")
     lines += [f"{name}: {value}" for name, value in headers]
