@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# End-to-end tests with real clients and real web servers. `make check` runs them after the
+# End-to-end tests with real clients and real web servers. `make check` runs them beside the
 # unit tests; AGW_CHECK=unit leaves them out.
 integration_files = \
   tests/integration/conftest.py tests/integration/pytest.ini \
@@ -32,6 +32,14 @@ EXTRA_DIST += $(integration_files) $(integration_lib) \
 .PHONY: check-integration distclean-integration
 check-integration: all
 	AGW_BUILD='$(abs_top_builddir)' $(SHELL) $(top_srcdir)/tests/integration/run $(PYTEST_ARGS)
+
+# Part of `make check`, beside the unit tests.
+check-local:
+	@if test "$$AGW_CHECK" = unit; then \
+	  echo 'AGW_CHECK=unit: integration tests left out'; \
+	else \
+	  $(MAKE) $(AM_MAKEFLAGS) check-integration; \
+	fi
 
 # The packages of the test clients, see tests/integration/run.
 distclean-local: distclean-integration
