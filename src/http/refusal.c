@@ -3,6 +3,7 @@
 #include "http/refusal.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -93,7 +94,8 @@ static bool answer(struct refusal *r, int fd)
     return r->answered;
 }
 
-enum refusal_state refusal_step(struct refusal *r, int fd, bool *answered)
+enum refusal_state refusal_step(struct refusal *r, int fd, void (*counted)(void *arg),
+                                void *arg)
 {
     unsigned char bytes[8192];
 
@@ -109,9 +111,9 @@ enum refusal_state refusal_step(struct refusal *r, int fd, bool *answered)
         if (r->records.broken)
             return REFUSAL_CLOSE;
         if (r->records.params_done && !r->answered) {
+            counted(arg);
             if (!answer(r, fd))
                 return REFUSAL_CLOSE;
-            *answered = true;
         }
         if (records_complete(&r->records))
             return r->records.keep && used == (size_t)n ? REFUSAL_KEEP : REFUSAL_CLOSE;

@@ -5,8 +5,6 @@
 #ifndef AGW_HTTP_REFUSAL_H
 #define AGW_HTTP_REFUSAL_H
 
-#include <stdbool.h>
-
 struct refusal;
 
 enum refusal_state {
@@ -19,8 +17,9 @@ struct refusal *refusal_new(void); /* NULL: out of memory */
 void refusal_free(struct refusal **refusal);
 
 /* Reads what is there, answers as soon as the request's parameters are complete, then
- * takes the rest of the request so that the answer is not lost. *answered becomes true with
- * the call that answers. */
-enum refusal_state refusal_step(struct refusal *refusal, int fd, bool *answered);
+ * takes the rest of the request so that the answer is not lost. Just before it answers it
+ * calls counted(arg): who reads the answer finds the refusal counted. */
+enum refusal_state refusal_step(struct refusal *refusal, int fd, void (*counted)(void *arg),
+                                void *arg);
 
 #endif

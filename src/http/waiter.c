@@ -167,15 +167,12 @@ void waiter_return(struct waiter *w, struct conn *c, int fd)
 
 static void refuse(struct waiter *w, struct conn *c)
 {
-    bool answered = false;
     enum refusal_state state = REFUSAL_CLOSE;
 
     if (c->refusal == NULL)
         c->refusal = refusal_new();
     if (c->refusal != NULL)
-        state = refusal_step(c->refusal, c->fd, &answered);
-    if (answered)
-        w->options.overloaded(w->options.arg);
+        state = refusal_step(c->refusal, c->fd, w->options.overloaded, w->options.arg);
     pthread_mutex_lock(&w->lock);
     if (state == REFUSAL_MORE) {
         int64_t since = c->since;

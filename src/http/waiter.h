@@ -26,7 +26,7 @@ struct waiter_options {
     /* A request's first bytes have come. 0: taken, until waiter_return(); AGW_EOVERLOAD:
      * no thread. Called by the waiter thread. */
     int (*ready)(void *arg, struct conn *conn);
-    /* A request was answered with 503. Called by the waiter thread. */
+    /* A request is being answered with 503. Called by the waiter thread. */
     void (*overloaded)(void *arg);
     void *arg;
 };
