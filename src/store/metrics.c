@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,6 +26,10 @@ struct metrics_family metrics_families[METRIC_COUNT] = {
 };
 
 static struct metrics_region *region;
+static struct shm *chunk_shm;
+static unsigned opened; /* how often: what threads keep is of one opening */
+static pthread_mutex_t chunk_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct series *_Atomic chunks[METRICS_CHUNKS];
 static struct process_slot *own_slot;
 
 struct metrics_region *metrics_region(void)
@@ -78,6 +83,48 @@ static struct process_slot *claim_slot(void)
     return NULL;
 }
 
+/* Maps a chunk, once a process. On a full disk there is none: its series are "other". */
+static struct series *chunk(int k)
+{
+    struct series *start = atomic_load_explicit(&chunks[k], memory_order_acquire);
+    char name[SHM_NAME_MAX + 1];
+    void *mapped;
+
+    if (start != NULL)
+        return start;
+    pthread_mutex_lock(&chunk_lock);
+    start = atomic_load(&chunks[k]);
+    snprintf(name, sizeof name, "metrics.%d", k);
+    if (start == NULL &&
+        shm_region(chunk_shm, name, ((size_t)METRICS_CHUNK_FIRST << k) * sizeof *start, &mapped,
+                   NULL) == 0) {
+        start = mapped;
+        atomic_store_explicit(&chunks[k], start, memory_order_release);
+    }
+    pthread_mutex_unlock(&chunk_lock);
+    return start;
+}
+
+struct series *metrics_series(uint32_t number)
+{
+    uint32_t at, first = 0;
+
+    if (number < METRICS_OVERFLOW)
+        return &region->overflow[number];
+    at = number - METRICS_OVERFLOW;
+    for (int k = 0; k < METRICS_CHUNKS; k++) {
+        uint32_t size = (uint32_t)METRICS_CHUNK_FIRST << k;
+
+        if (at - first < size) {
+            struct series *start = chunk(k);
+
+            return start == NULL ? NULL : start + (at - first);
+        }
+        first += size;
+    }
+    return NULL;
+}
+
 int metrics_open(struct store *store, struct err *e)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -90,7 +137,9 @@ int metrics_open(struct store *store, struct err *e)
     status = shm_region(store_shm(store), "metrics", sizeof *region, &start, e);
     if (status != 0)
         return status;
+    chunk_shm = store_shm(store);
     region = start;
+    opened++;
     own_slot = claim_slot();
     if (own_slot == NULL)
         log_message(LOG_WARN, "metrics.full", "more than %d processes: this one's gauges are"
@@ -104,6 +153,8 @@ void metrics_close(void)
         atomic_store(&own_slot->owner, 0);
     own_slot = NULL;
     region = NULL;
+    for (int k = 0; k < METRICS_CHUNKS; k++)
+        atomic_store(&chunks[k], NULL);
 }
 
 struct text {
@@ -169,17 +220,39 @@ static bool is_series(const struct series *s, uint64_t family, const struct text
            memcmp(s->labels, text->bytes, text->length) == 0;
 }
 
-/* Reserves a series; the last ones only for those that gather what did not fit. */
-static struct series *reserve(bool overflow)
+/* A series nobody has: its number, or -1 when there is none left. A number whose chunk
+ * cannot be had is given back unless a later one is out already. */
+static int64_t reserve(bool overflow)
 {
-    uint32_t limit = overflow ? METRICS_SERIES_MAX + METRIC_COUNT : METRICS_SERIES_MAX;
-    uint32_t used = atomic_load_explicit(&region->used, memory_order_relaxed);
+    _Atomic uint32_t *counter = overflow ? &region->overflow_used : &region->used;
+    uint32_t limit = overflow ? METRICS_OVERFLOW : METRICS_SERIES_MAX;
+    uint32_t used = atomic_load_explicit(counter, memory_order_relaxed), after;
 
     do
         if (used >= limit)
-            return NULL;
-    while (!atomic_compare_exchange_weak(&region->used, &used, used + 1));
-    return &region->series[used];
+            return -1;
+    while (!atomic_compare_exchange_weak(counter, &used, used + 1));
+    if (overflow)
+        return used;
+    after = used + 1;
+    if (metrics_series(METRICS_OVERFLOW + used) != NULL)
+        return METRICS_OVERFLOW + used;
+    atomic_compare_exchange_strong(counter, &after, used);
+    return -1;
+}
+
+static int64_t write_new(uint64_t family, const struct text *text, bool overflow, int64_t spare)
+{
+    int64_t number = spare >= 0 ? spare : reserve(overflow);
+    struct series *fresh = number < 0 ? NULL : metrics_series((uint32_t)number);
+
+    if (fresh == NULL)
+        return -1;
+    fresh->family = family;
+    fresh->length = (uint32_t)text->length;
+    memcpy(fresh->labels, text->bytes, text->length);
+    fresh->labels[text->length] = '\0'; /* a spare one held another text */
+    return number;
 }
 
 /* Finds the series or adds it. Slots are only ever filled, so two that add the same series
@@ -187,38 +260,35 @@ static struct series *reserve(bool overflow)
  * the next series it adds. */
 static struct series *find(uint64_t family, const struct text *text, bool overflow)
 {
-    static _Thread_local struct series *spare;
-    static _Thread_local const struct metrics_region *spare_region;
+    static _Thread_local int64_t spares[2] = {-1, -1};
+    static _Thread_local unsigned spares_of;
     uint64_t at = hash_bytes(family, text->bytes, text->length);
-    struct series *fresh = NULL;
+    int64_t fresh = -1;
 
     at ^= at >> 32;
+    if (spares_of != opened) {
+        spares[0] = spares[1] = -1;
+        spares_of = opened;
+    }
     for (uint32_t probe = 0; probe < METRICS_INDEX_SIZE; probe++) {
         _Atomic uint32_t *slot = &region->index[(at + probe) & (METRICS_INDEX_SIZE - 1)];
         uint32_t number = atomic_load_explicit(slot, memory_order_acquire);
+        struct series *there;
 
-        if (number == 0 && fresh == NULL) {
-            fresh = spare != NULL && spare_region == region ? spare : reserve(overflow);
-            spare = NULL;
-            if (fresh == NULL)
+        if (number == 0 && fresh < 0) {
+            fresh = write_new(family, text, overflow, spares[overflow]);
+            spares[overflow] = -1;
+            if (fresh < 0)
                 return NULL;
-            fresh->family = family;
-            fresh->length = (uint32_t)text->length;
-            memcpy(fresh->labels, text->bytes, text->length);
-            fresh->labels[text->length] = '\0'; /* a spare one held another text */
         }
-        if (number == 0 &&
-            atomic_compare_exchange_strong_explicit(
-                slot, &number, (uint32_t)(fresh - region->series) + 1, memory_order_acq_rel,
-                memory_order_acquire))
-            return fresh;
-        if (number <= METRICS_SERIES_MAX + METRIC_COUNT &&
-            is_series(&region->series[number - 1], family, text)) {
-            if (fresh != NULL) {
-                spare = fresh;
-                spare_region = region;
-            }
-            return &region->series[number - 1];
+        if (number == 0 && atomic_compare_exchange_strong_explicit(
+                               slot, &number, (uint32_t)fresh + 1, memory_order_acq_rel,
+                               memory_order_acquire))
+            return metrics_series((uint32_t)fresh);
+        there = metrics_series(number - 1);
+        if (there != NULL && is_series(there, family, text)) {
+            spares[overflow] = fresh;
+            return there;
         }
     }
     return NULL;

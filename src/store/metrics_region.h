@@ -17,9 +17,14 @@
 
 enum {
     METRICS_BUCKETS = 18,
-    METRICS_INDEX_SIZE = 2 * METRICS_SERIES_MAX, /* power of two */
-    METRICS_LABELS_MAX = 4,
+    METRICS_INDEX_SIZE = 65536, /* power of two, about twice METRICS_SERIES_MAX */
+    METRICS_OVERFLOW = 32,      /* "other" series, one a family */
+    METRICS_CHUNKS = 6,         /* chunk k holds CHUNK_FIRST << k series */
+    METRICS_CHUNK_FIRST = 512,
 };
+_Static_assert(METRICS_CHUNK_FIRST * ((1 << METRICS_CHUNKS) - 1) == METRICS_SERIES_MAX,
+               "the chunks hold all series");
+_Static_assert((int)METRIC_COUNT <= (int)METRICS_OVERFLOW, "each family has its overflow");
 
 /* Upper bounds in microseconds; above the last is +Inf. */
 extern const int64_t metrics_bounds_us[METRICS_BUCKETS];
@@ -38,12 +43,14 @@ struct process_slot {
     _Atomic int64_t inflight, audit_queue;
 };
 
+/* Series are numbered: first the overflow, then those of the chunks, which are regions of
+ * their own, made when they are needed: disk blocks are reserved with a region. */
 struct metrics_region {
     struct process_slot processes[METRICS_PROCESSES_MAX];
-    _Atomic uint32_t used;             /* series handed out */
+    _Atomic uint32_t used;                      /* series handed out of the chunks */
+    _Atomic uint32_t overflow_used;
     _Atomic uint32_t index[METRICS_INDEX_SIZE]; /* series number + 1, 0 = free */
-    /* the last METRIC_COUNT are for the "other" series */
-    struct series series[METRICS_SERIES_MAX + METRIC_COUNT];
+    struct series overflow[METRICS_OVERFLOW];
 };
 
 struct metrics_family {
@@ -56,6 +63,9 @@ extern struct metrics_family metrics_families[METRIC_COUNT];
 
 /* NULL before metrics_open(). */
 struct metrics_region *metrics_region(void);
+
+/* The series of a number out of the index; NULL when its chunk cannot be mapped. */
+struct series *metrics_series(uint32_t number);
 
 /* Sums over the slots of processes that live. */
 void metrics_process_sums(int64_t *inflight, int64_t *audit_queue);

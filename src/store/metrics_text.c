@@ -23,9 +23,9 @@ struct series **metrics_collect(enum metric metric, size_t *count, bool *failed)
     *count = 0;
     for (size_t i = 0; region != NULL && i < METRICS_INDEX_SIZE; i++) {
         uint32_t number = atomic_load_explicit(&region->index[i], memory_order_acquire);
+        struct series *series = number == 0 ? NULL : metrics_series(number - 1);
 
-        if (number == 0 || number > METRICS_SERIES_MAX + METRIC_COUNT ||
-            region->series[number - 1].family != metrics_families[metric].tag)
+        if (series == NULL || series->family != metrics_families[metric].tag)
             continue;
         if (*count == capacity) {
             struct series **more;
@@ -38,7 +38,7 @@ struct series **metrics_collect(enum metric metric, size_t *count, bool *failed)
             }
             list = more;
         }
-        list[(*count)++] = &region->series[number - 1];
+        list[(*count)++] = series;
     }
     if (*count > 0)
         qsort(list, *count, sizeof *list, compare_series);

@@ -311,7 +311,11 @@ int store_write_commit(struct store *store, struct db *db, struct err *e)
         raise_revision(store, db_pending_revision(db));
         checkpoint(store, db);
     } else {
+        /* Should the log itself have filled the disk: moved into the database, it can be
+         * written from its beginning again without growing. */
         roll_back(db);
+        sqlite3_wal_checkpoint_v2(db_handle(db), "main", SQLITE_CHECKPOINT_PASSIVE, NULL,
+                                  NULL);
     }
     db_set_pending_revision(db, 0);
     gate_release(store->gate);
