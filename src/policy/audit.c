@@ -258,6 +258,7 @@ static struct audit_ticket *new_ticket(struct audit *audit, const struct audit_r
     make_uid(audit, ticket->uid);
     ticket->first.ticket = ticket->end.ticket = ticket;
     ticket->first.role = role;
+    ticket->first.urgent = true;
     ticket->end.role = AUDIT_ENDS;
     if (ticket->first.row.ts <= 0)
         ticket->first.row.ts = clock_wall_ms();
@@ -281,9 +282,9 @@ static void enqueue(struct audit *audit, struct audit_node *node)
     *audit->last = node;
     audit->last = &node->next;
     audit->count++;
-    if (node->role != AUDIT_ENDS && audit->urgent++ == 0)
+    if (node->urgent && audit->urgent++ == 0)
         audit->urgent_since_us = node->queued_us;
-    if (was_empty || (node->role != AUDIT_ENDS &&
+    if (was_empty || (node->urgent &&
                       (audit->urgent == 1 || audit->urgent >= audit->last_urgent)))
         pthread_cond_signal(&audit->work);
     metrics_audit_queue(audit->count);
@@ -316,7 +317,8 @@ static int put_first(struct audit *audit, const struct audit_row *row,
 int audit_record(struct audit *audit, const struct audit_row *row,
                  struct audit_ticket **ticket, struct err *e)
 {
-    bool healthy = audit_healthy(audit);
+    bool healthy = audit_healthy(audit) &&
+                   clock_mono_us() >= atomic_load(&audit->cautious_until_us);
     int status;
 
     *ticket = NULL;
@@ -350,40 +352,44 @@ void audit_release(struct audit_ticket **ticket)
 }
 
 /* Sleeps until the state is settled or the time is over. */
-static uint32_t sleep_on(struct audit_ticket *ticket, int64_t until_us)
+static uint32_t sleep_on(struct audit_node *node, int64_t until_us)
 {
-    uint32_t state = TICKET_PENDING;
+    uint32_t state = NODE_PENDING;
 
-    atomic_compare_exchange_strong(&ticket->state, &state, TICKET_SLEEPING);
-    while ((state = atomic_load(&ticket->state)) == TICKET_SLEEPING) {
+    atomic_compare_exchange_strong(&node->state, &state, NODE_SLEEPING);
+    while ((state = atomic_load(&node->state)) == NODE_SLEEPING) {
         int64_t left = until_us - clock_mono_us();
         struct timespec timeout = {.tv_sec = left / 1000000,
                                    .tv_nsec = left % 1000000 * 1000};
 
         if (left <= 0)
-            return TICKET_PENDING;
-        syscall(SYS_futex, &ticket->state, FUTEX_WAIT_PRIVATE, TICKET_SLEEPING, &timeout, NULL,
-                0);
+            return NODE_PENDING;
+        syscall(SYS_futex, &node->state, FUTEX_WAIT_PRIVATE, NODE_SLEEPING, &timeout, NULL, 0);
     }
     return state;
 }
 
-int audit_wait(struct audit_ticket *ticket, struct err *e)
+static int wait_for(struct audit_node *node, struct err *e)
 {
-    int64_t wait_ms = ticket->audit->options.wait_ms;
-    uint32_t state = atomic_load(&ticket->state);
+    int64_t wait_ms = node->ticket->audit->options.wait_ms;
+    uint32_t state = atomic_load(&node->state);
 
-    if (state == TICKET_PENDING || state == TICKET_SLEEPING) {
+    if (state == NODE_PENDING || state == NODE_SLEEPING) {
         permit_wait_begin();
-        state = sleep_on(ticket, clock_mono_us() + wait_ms * 1000);
+        state = sleep_on(node, clock_mono_us() + wait_ms * 1000);
         permit_wait_end();
     }
-    if (state == TICKET_COMMITTED)
+    if (state == NODE_COMMITTED)
         return 0;
-    if (state == TICKET_FAILED)
+    if (state == NODE_FAILED)
         return err_set(e, AGW_EAUDIT, "the audit row could not be committed");
     return err_set(e, AGW_EAUDIT, "the audit row was not committed within %lld ms",
                    (long long)wait_ms);
+}
+
+int audit_wait(struct audit_ticket *ticket, struct err *e)
+{
+    return wait_for(&ticket->first, e);
 }
 
 /* The end row says who it is about in the recorded row's words. */
@@ -433,21 +439,44 @@ static bool wait_for_room(struct audit *audit, int64_t wait_ms)
 
 /* Waiting slows the producers down; the row lies in its ticket already, so when waiting was
  * in vain it goes in all the same. */
-void audit_finish(struct audit *audit, struct audit_ticket **ticket,
-                  const struct audit_row *row)
+static void put_end(struct audit *audit, struct audit_ticket *ticket,
+                    const struct audit_row *row)
 {
     bool room;
 
-    if (*ticket == NULL)
-        return;
-    fill_end(*ticket, row);
+    fill_end(ticket, row);
     permit_wait_begin();
     pthread_mutex_lock(&audit->lock);
     room = wait_for_room(audit, audit->options.wait_ms);
-    enqueue(audit, &(*ticket)->end);
+    enqueue(audit, &ticket->end);
     pthread_mutex_unlock(&audit->lock);
     permit_wait_end();
-    *ticket = NULL; /* the queue's now */
     if (!room)
         log_message(LOG_ERROR, "audit.failed", "the queue is full: an end row was put on top");
+}
+
+void audit_finish(struct audit *audit, struct audit_ticket **ticket,
+                  const struct audit_row *row)
+{
+    if (*ticket == NULL)
+        return;
+    put_end(audit, *ticket, row);
+    *ticket = NULL; /* the queue's now */
+}
+
+int audit_finish_wait(struct audit *audit, struct audit_ticket **ticket,
+                      const struct audit_row *row, struct err *e)
+{
+    struct audit_ticket *mine = *ticket;
+    int status;
+
+    if (mine == NULL)
+        return 0;
+    *ticket = NULL;
+    atomic_fetch_add(&mine->users, 1);
+    mine->end.urgent = true;
+    put_end(audit, mine, row);
+    status = wait_for(&mine->end, e);
+    audit_ticket_drop(mine);
+    return status;
 }

@@ -31,7 +31,8 @@ int audit_start(struct store *store, const struct audit_options *options,
 /* Commits everything that is queued (waiting at most wait_ms), ends the thread. */
 void audit_stop(struct audit **audit);
 
-/* False after a commit failed until one succeeds again: then audit_record() waits for its
+/* False after a commit failed until one succeeds again. Meanwhile, and for some seconds on
+ * (a nearly full disk takes one row and refuses the next), audit_record() waits for its
  * commit itself, so that nothing runs unrecorded. */
 bool audit_healthy(const struct audit *audit);
 
@@ -51,6 +52,12 @@ int audit_wait(struct audit_ticket *ticket, struct err *e);
  * taken from the recorded row. Frees the ticket. A full queue makes it wait, never drop. */
 void audit_finish(struct audit *audit, struct audit_ticket **ticket,
                   const struct audit_row *row);
+
+/* The same, and waits for the commit: before a stream's [DONE], which must never be seen
+ * without its end on record. The ticket is gone in any case; after AGW_EAUDIT the end is
+ * still written as soon as that is possible. */
+int audit_finish_wait(struct audit *audit, struct audit_ticket **ticket,
+                      const struct audit_row *row, struct err *e);
 
 /* A request that ends without running: one row that carries decision and outcome. *ticket
  * may be NULL when nobody will wait. */

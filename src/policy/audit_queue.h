@@ -12,10 +12,12 @@
 
 enum { AUDIT_UID_SIZE = 32 };
 
+enum audit_node_state { NODE_PENDING, NODE_SLEEPING, NODE_COMMITTED, NODE_FAILED };
+
 enum audit_row_role {
     AUDIT_OPENS, /* a decision whose request runs: somebody waits, an end row will come */
     AUDIT_CLOSES, /* a request in one row: somebody may wait */
-    AUDIT_ENDS,  /* an end row: nobody waits, and it is never given up */
+    AUDIT_ENDS,  /* an end row: it is never given up */
 };
 
 /* A row on its way. Lies in its ticket, so that queueing an end needs no memory. */
@@ -23,19 +25,18 @@ struct audit_node {
     struct audit_node *next;
     struct audit_ticket *ticket;
     enum audit_row_role role;
+    bool urgent;            /* somebody may wait for it */
+    _Atomic uint32_t state; /* a futex */
     struct audit_row row;
     char *texts; /* what the row's own texts point into */
     int64_t queued_us;
 };
-
-enum audit_ticket_state { TICKET_PENDING, TICKET_SLEEPING, TICKET_COMMITTED, TICKET_FAILED };
 
 /* Shared by its owner and by each of its rows in the queue: who leaves last frees it, so a
  * waiter that gave up leaves nothing dangling. */
 struct audit_ticket {
     struct audit *audit;
     _Atomic int users;
-    _Atomic uint32_t state; /* a futex */
     char uid[AUDIT_UID_SIZE];
     char outcome[24];       /* of the end row, when memory for its texts is out */
     struct audit_node first, end;
@@ -53,12 +54,13 @@ struct audit {
     char uid_prefix[9];
     _Atomic uint32_t uid_count;
     atomic_bool healthy;
+    _Atomic int64_t cautious_until_us; /* records wait for their commit */
     pthread_t thread;
     pthread_mutex_t lock;  /* guards the queue */
     pthread_cond_t work, room;
     struct audit_node *first, **last;
     int count;             /* nodes in the queue */
-    int urgent;            /* those somebody may wait for */
+    int urgent;            /* urgent ones among them */
     int64_t urgent_since_us;
     int last_urgent;       /* in the group before: how many may be expected */
     bool stopping;

@@ -19,6 +19,7 @@ enum {
     FEW_WAITERS = 2,           /* up to so many in a group is no load */
     RETRY_MIN_US = 50000, RETRY_MAX_US = 1000000,
     LOG_PAUSE_US = 1000000,
+    CAUTION_US = 2000000,      /* a nearly full disk takes one row and refuses the next */
 };
 
 /* One group under way. */
@@ -32,7 +33,7 @@ struct audit_group {
 
 /* When the queue (not empty) is to be committed. A row somebody waits for is committed at
  * once, unless the last group showed that many wait: then as many are gathered again, for
- * `linger` at most. End rows can wait for company. */
+ * `linger` at most. Other rows can wait for company. */
 static int64_t due_us(const struct audit *a)
 {
     int64_t linger_us = a->options.linger_ms * 1000;
@@ -87,7 +88,7 @@ static bool take_group(struct audit *a, struct audit_group *g)
 
         g->nodes[g->count] = node;
         g->rows[g->count] = node->row;
-        urgent += node->role != AUDIT_ENDS;
+        urgent += node->urgent;
         a->first = node->next;
     }
     if (a->first == NULL)
@@ -171,10 +172,10 @@ static void unlink_open(struct audit *a, struct audit_ticket *t)
     audit_ticket_drop(t);
 }
 
-static void settle(struct audit_ticket *ticket, enum audit_ticket_state state)
+static void settle(struct audit_node *node, enum audit_node_state state)
 {
-    if (atomic_exchange(&ticket->state, state) == TICKET_SLEEPING)
-        syscall(SYS_futex, &ticket->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    if (atomic_exchange(&node->state, state) == NODE_SLEEPING)
+        syscall(SYS_futex, &node->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
 static void group_committed(struct audit *a, struct audit_group *g)
@@ -186,8 +187,7 @@ static void group_committed(struct audit *a, struct audit_group *g)
             link_open(a, node->ticket, g->first_seq + (int64_t)i);
         if (node->role == AUDIT_ENDS)
             unlink_open(a, node->ticket);
-        else
-            settle(node->ticket, TICKET_COMMITTED);
+        settle(node, NODE_COMMITTED);
         audit_ticket_drop(node->ticket);
     }
     a->retry_us = 0;
@@ -219,6 +219,7 @@ static void put_back(struct audit *a, struct audit_group *g)
 
         if (node->role != AUDIT_ENDS)
             continue;
+        node->urgent = false; /* tried again by the clock, not at once */
         if (a->first == NULL)
             a->last = &node->next;
         node->next = a->first;
@@ -239,7 +240,7 @@ static void group_failed(struct audit *a, struct audit_group *g, const struct er
     pthread_mutex_unlock(&a->lock);
     for (size_t i = 0; i < g->count; i++)
         if (g->nodes[i]->role != AUDIT_ENDS) { /* the last use of this node */
-            settle(g->nodes[i]->ticket, TICKET_FAILED);
+            settle(g->nodes[i], NODE_FAILED);
             audit_ticket_drop(g->nodes[i]->ticket);
         }
 }
@@ -255,8 +256,7 @@ static void drop_rest(struct audit *a)
         struct audit_node *node = a->first;
 
         a->first = node->next;
-        if (node->role != AUDIT_ENDS)
-            settle(node->ticket, TICKET_FAILED);
+        settle(node, NODE_FAILED);
         audit_ticket_drop(node->ticket);
         rows++;
     }
@@ -278,6 +278,8 @@ static void commit_group(struct audit *a, struct audit_group *g)
 
     mark_ending(g, true);
     status = write_group(a, g, &noted, &e);
+    if (status != 0)
+        atomic_store(&a->cautious_until_us, clock_mono_us() + CAUTION_US);
     atomic_store(&a->healthy, status == 0);
     if (status == 0) {
         a->noted = noted;

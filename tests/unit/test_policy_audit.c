@@ -127,6 +127,32 @@ static void a_request_leaves_two_rows(void **state)
     verify(f);
 }
 
+static void T40_an_end_can_be_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    struct audit *audit = start(f->store, 100, 200);
+    struct audit_ticket *ticket = record(audit), *late = record(audit);
+    struct audit_row row = end("completed");
+    struct err e;
+    char path[160];
+    int gate;
+
+    assert_int_equal(audit_wait(late, &e), 0);
+    assert_int_equal(audit_finish_wait(audit, &ticket, &row, &e), 0);
+    assert_null(ticket);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM audit_event WHERE kind = 'end'"),
+                     1);
+    snprintf(path, sizeof path, "%s.gate", f->database);
+    gate = open(path, O_RDWR);
+    assert_int_equal(flock(gate, LOCK_EX), 0);
+    assert_int_equal(audit_finish_wait(audit, &late, &row, &e), AGW_EAUDIT);
+    assert_null(late);
+    close(gate);
+    await_number(f, "SELECT count(*) FROM audit_event WHERE kind = 'end'", 2);
+    audit_stop(&audit);
+    verify(f);
+}
+
 static void a_refusal_is_one_row(void **state)
 {
     struct fixture *f = *state;
@@ -508,6 +534,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
         TEST(a_request_leaves_two_rows),
+        TEST(T40_an_end_can_be_waited_for),
         TEST(a_refusal_is_one_row),
         TEST(stopping_commits_what_is_queued),
         TEST(hostile_texts_are_kept_within_bounds),
