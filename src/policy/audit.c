@@ -21,7 +21,7 @@
 #include "util/proc.h"
 #include "util/secret.h"
 
-enum { TEXT_MAX = 4096, DETAIL_MAX = 65536 };
+enum { TEXT_MAX = 4096, DETAIL_MAX = 65536, CAUTION_MS = 2000 };
 
 const char *audit_process(void)
 {
@@ -314,16 +314,24 @@ static int put_first(struct audit *audit, const struct audit_row *row,
     return 0;
 }
 
+/* Whether a request may run while its row is still on its way. A nearly full disk takes one
+ * row and refuses the next, and what one process met the others will meet. */
+static bool is_trusted(const struct audit *audit)
+{
+    int64_t age = store_trouble_age(audit->store);
+
+    return audit_healthy(audit) && (age < 0 || age >= CAUTION_MS);
+}
+
 int audit_record(struct audit *audit, const struct audit_row *row,
                  struct audit_ticket **ticket, struct err *e)
 {
-    bool healthy = audit_healthy(audit) &&
-                   clock_mono_us() >= atomic_load(&audit->cautious_until_us);
+    bool trusted = is_trusted(audit);
     int status;
 
     *ticket = NULL;
     status = put_first(audit, row, AUDIT_OPENS, ticket, e);
-    if (status != 0 || healthy)
+    if (status != 0 || trusted)
         return status;
     status = audit_wait(*ticket, e);
     if (status != 0)

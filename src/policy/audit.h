@@ -31,9 +31,9 @@ int audit_start(struct store *store, const struct audit_options *options,
 /* Commits everything that is queued (waiting at most wait_ms), ends the thread. */
 void audit_stop(struct audit **audit);
 
-/* False after a commit failed until one succeeds again. Meanwhile, and for some seconds on
- * (a nearly full disk takes one row and refuses the next), audit_record() waits for its
- * commit itself, so that nothing runs unrecorded. */
+/* False after a commit failed until one succeeds again. Meanwhile, and for 2 s after a commit
+ * failed in any process, audit_record() waits for its commit itself, so that nothing runs
+ * unrecorded. */
 bool audit_healthy(const struct audit *audit);
 
 /* "host:pid:starttime" of this process, static. */

@@ -54,7 +54,6 @@ struct audit {
     char uid_prefix[9];
     _Atomic uint32_t uid_count;
     atomic_bool healthy;
-    _Atomic int64_t cautious_until_us; /* records wait for their commit */
     pthread_t thread;
     pthread_mutex_t lock;  /* guards the queue */
     pthread_cond_t work, room;

@@ -19,7 +19,6 @@ enum {
     FEW_WAITERS = 2,           /* up to so many in a group is no load */
     RETRY_MIN_US = 50000, RETRY_MAX_US = 1000000,
     LOG_PAUSE_US = 1000000,
-    CAUTION_US = 2000000,      /* a nearly full disk takes one row and refuses the next */
 };
 
 /* One group under way. */
@@ -279,7 +278,7 @@ static void commit_group(struct audit *a, struct audit_group *g)
     mark_ending(g, true);
     status = write_group(a, g, &noted, &e);
     if (status != 0)
-        atomic_store(&a->cautious_until_us, clock_mono_us() + CAUTION_US);
+        store_trouble_note(a->store);
     atomic_store(&a->healthy, status == 0);
     if (status == 0) {
         a->noted = noted;

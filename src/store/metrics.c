@@ -25,6 +25,9 @@ struct metrics_family metrics_families[METRIC_COUNT] = {
 #undef X
 };
 
+/* The number counts layouts: programs of two versions may run during an upgrade. */
+#define REGION "metrics-1"
+
 static struct metrics_region *region;
 static struct shm *chunk_shm;
 static unsigned opened; /* how often: what threads keep is of one opening */
@@ -94,7 +97,7 @@ static struct series *chunk(int k)
         return start;
     pthread_mutex_lock(&chunk_lock);
     start = atomic_load(&chunks[k]);
-    snprintf(name, sizeof name, "metrics.%d", k);
+    snprintf(name, sizeof name, REGION ".%d", k);
     if (start == NULL &&
         shm_region(chunk_shm, name, ((size_t)METRICS_CHUNK_FIRST << k) * sizeof *start, &mapped,
                    NULL) == 0) {
@@ -134,7 +137,7 @@ int metrics_open(struct store *store, struct err *e)
     pthread_once(&once, tag_families);
     if (store_shm(store) == NULL)
         return err_set(e, AGW_ESTORE, "metrics need a store that is open for writing");
-    status = shm_region(store_shm(store), "metrics", sizeof *region, &start, e);
+    status = shm_region(store_shm(store), REGION, sizeof *region, &start, e);
     if (status != 0)
         return status;
     chunk_shm = store_shm(store);

@@ -21,11 +21,15 @@
 
 enum { POOL_IDLE_MAX = 32, CHECKPOINT_PAGES = 2048, PERSIST_TIME_MS = 1000 };
 
-/* What all processes of the database share without asking it. */
+/* What all processes of the database share without asking it. Lies in a region with room
+ * for later members, since a region cannot change its size. */
+enum { SHARED_SIZE = 4096 };
+
 struct shared {
     _Atomic uint64_t revision;
     struct now_clock clock;
     _Atomic int32_t checkpointed; /* pages of the log at the last checkpoint */
+    _Atomic int64_t trouble_ms;   /* clock_mono_ms() */
 };
 
 struct store {
@@ -74,7 +78,7 @@ static int open_beside(struct store *store, struct err *e)
         return err_set(e, AGW_ESTORE, "%s: the name is too long", store->path);
     status = shm_open_file(path, &store->shm, e);
     if (status == 0)
-        status = shm_region(store->shm, "store", sizeof *store->shared, &region, e);
+        status = shm_region(store->shm, "state", SHARED_SIZE, &region, e);
     if (status != 0)
         return status;
     store->shared = region;
@@ -365,6 +369,18 @@ int store_revision_sync(struct store *store, struct err *e)
     if (status == 0)
         raise_revision(store, (uint64_t)revision);
     return status;
+}
+
+void store_trouble_note(struct store *store)
+{
+    atomic_store(&store->shared->trouble_ms, clock_mono_ms());
+}
+
+int64_t store_trouble_age(const struct store *store)
+{
+    int64_t at = atomic_load(&store->shared->trouble_ms), now = clock_mono_ms();
+
+    return at == 0 || at > now ? -1 : now - at; /* a later one is of another boot */
 }
 
 int64_t store_now(struct store *store)

@@ -56,6 +56,11 @@ int store_revision_bump(struct store *store, struct db *db, struct err *e);
  * writes made by somebody who did not map the shared file. For a housekeeping thread. */
 int store_revision_sync(struct store *store, struct err *e);
 
+/* For the audit: its rows could not be written now. Milliseconds since any process of this
+ * host said so, -1 = never since boot. */
+void store_trouble_note(struct store *store);
+int64_t store_trouble_age(const struct store *store);
+
 /* UTC ms for every expiry decision: the wall clock, but never less than the highest time
  * any process of this database has seen plus the time passed since. Persisted. */
 int64_t store_now(struct store *store);
