@@ -2,8 +2,10 @@
 /* Streams an answer, frame by frame, from the moment its audit row is safe. */
 #include "api/chat_stream.h"
 
+#include "api/outcome.h"
 #include "http/sse_write.h"
 #include "util/clock.h"
+#include "util/log.h"
 
 /* The promise of the product stands here: no byte before the row is committed. */
 static int open_stream(struct exchange *x)
@@ -106,6 +108,21 @@ void chat_stream_init(struct chat_stream *s, struct exchange *x, struct chat_sin
                                .arg = s};
 }
 
+/* [DONE] says that all is well and on record, so its end row is committed first. From then
+ * on the outcome stands: a client that leaves now has seen everything, and one whose end
+ * could not be written in time sees a stream without [DONE]. */
+static void write_done(struct exchange *x)
+{
+    struct audit_row row = {.status = -1, .streaming = -1, .generation = -1};
+    struct err problem;
+
+    outcome_row_end(x, &row);
+    if (audit_finish_wait(x->api->audit, &x->ticket, &row, &problem) == 0)
+        sse_write_done(&x->response);
+    else
+        log_message(LOG_ERROR, "audit.failed", "%s: %s", x->request.id, problem.message);
+}
+
 int chat_stream_done(struct chat_stream *s)
 {
     struct exchange *x = s->x;
@@ -117,7 +134,9 @@ int chat_stream_done(struct chat_stream *s)
         if (usage != NULL)
             status = write_owned(x, usage);
     }
-    return status != 0 ? status : sse_write_done(&x->response);
+    if (status == 0)
+        write_done(x);
+    return status;
 }
 
 void chat_stream_fail(struct chat_stream *s, int code, const struct err *e)
