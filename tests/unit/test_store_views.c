@@ -74,6 +74,17 @@ static void add_policy(struct store *store)
     assert_int_equal(overrides_create(store, &o, &row, &e), 0);
 }
 
+static void note_open(struct store *store, const char *process, int64_t seq)
+{
+    struct err e;
+    struct db *db = store_acquire(store, &e);
+
+    assert_int_equal(store_write_begin(store, db, &e), 0);
+    assert_int_equal(audit_rows_note_open(store, db, process, seq, &e), 0);
+    assert_int_equal(store_write_commit(store, db, &e), 0);
+    store_release(store, db);
+}
+
 /* Something for every question. */
 static void fill(struct store *store)
 {
@@ -87,6 +98,7 @@ static void fill(struct store *store)
     open.request_uid = "uid-open";
     open.request_id = "req-open";
     fixture_append(store, &open, 1);
+    note_open(store, open.process, 15);
     open.kind = "preview"; /* asks about a denial, is none */
     open.decision = "deny";
     open.request_uid = "uid-preview";
