@@ -20,7 +20,8 @@ integration_files = \
   tests/integration/test_upstream_faults.py
 
 integration_lib = \
-  tests/lib/activate.py tests/lib/clients.py tests/lib/env.py tests/lib/gateway.py tests/lib/mock.py \
+  tests/lib/activate.py tests/lib/clients.py tests/lib/env.py \
+  tests/lib/fixtures.py tests/lib/gateway.py tests/lib/mock.py \
   tests/lib/mock_upstream.py tests/lib/procs.py tests/lib/strict.py tests/lib/webserver.py \
   tests/lib/wire.py tests/lib/node/client.mjs tests/lib/node/package.json \
   tests/lib/node/package-lock.json

@@ -36,7 +36,7 @@ def _fill(path):
             file.flush()
 
 
-def test_full_disk_fails_closed_and_recovers(make, mock, small_disk):
+def test_T31_full_disk_fails_closed_and_recovers(make, mock, small_disk):
     disk, mounted = small_disk
     assert mounted, "needs a tmpfs of its own (root)"
     gateway = make.gateway(gateway={"database": {"path": str(disk / "gateway.db")},
@@ -74,7 +74,7 @@ def test_full_disk_fails_closed_and_recovers(make, mock, small_disk):
     assert gateway.sql("PRAGMA integrity_check")[0]["integrity_check"] == "ok"
 
 
-def test_somebody_holds_the_write_lock(make, mock):
+def test_T36_somebody_holds_the_write_lock(make, mock):
     """A bounded wait, then 503; afterwards all is well."""
     gateway = make.gateway(gateway={"audit": {"wait": 1}, "database": {"gate_wait": 1}})
     port = make.server(gateway).port
@@ -89,7 +89,7 @@ def test_somebody_holds_the_write_lock(make, mock):
     wait_until(lambda: chat(port, CLIENT, "mock/ok").status == 200, 10, "recovery")
 
 
-def test_somebody_holds_the_gate(make):
+def test_T36_somebody_holds_the_gate(make):
     gateway = make.gateway(gateway={"audit": {"wait": 1}, "database": {"gate_wait": 1}})
     port = make.server(gateway).port
     gate = str(gateway.database) + ".gate"

@@ -24,7 +24,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_ambiguous_paths_open_nothing(server, path):
+def test_T10_ambiguous_paths_open_nothing(server, path):
     """Refused, or exactly what the plain path would give; never another endpoint's answer."""
     answer = raw(server.port, build("GET", path, [("Authorization", f"Bearer {CLIENT}")], None))
     # %76%31 is v1, and nothing else.
@@ -36,12 +36,12 @@ def test_ambiguous_paths_open_nothing(server, path):
 
 @pytest.mark.parametrize("path", ["http://gateway.test/health", "/health?x=/../security/keys",
                                   "/health?%00", "/health#fragment"])
-def test_query_and_absolute_form_do_not_matter(server, path):
+def test_T10_query_and_absolute_form_do_not_matter(server, path):
     answer = raw(server.port, build("GET", path, [], None))
     assert answer.status in (200, 400), answer
 
 
-def test_no_model_name_opens_a_path(server):
+def test_T10_no_model_name_opens_a_path(server):
     for model in ("../../security/keys", "mock/ok%00", "mock%2fok", "mock//ok", "mock/../vault",
                   "mock/ok\u0000", "MOCK/OK", "mock/ok ", "*", "mock/*", "'; DROP TABLE x;--"):
         answer = chat(server.port, CLIENT, model)
@@ -68,7 +68,7 @@ def _models(port, headers):
     [("Authorization", "Bearer ")],
     [("Authorization", CLIENT)],
 ], ids=lambda headers: "+".join(f"{n}={v}"[:40] for n, v in headers).replace(" ", "_"))
-def test_exactly_one_credential(server, headers):
+def test_T5_exactly_one_credential(server, headers):
     answer = _models(server.port, headers)
     assert answer.status in (400, 401), answer
     if answer.header("content-type").startswith("application/json"):
@@ -77,7 +77,7 @@ def test_exactly_one_credential(server, headers):
         assert secret.encode() not in answer.body
 
 
-def test_underscores_are_not_dashes(server):
+def test_T5_underscores_are_not_dashes(server):
     """X_Api_Key: dropped, or the same as X-Api-Key; with another credential refused."""
     alone = _models(server.port, [("X_Api_Key", CLIENT)])
     assert alone.status in (200, 401), alone
@@ -92,14 +92,14 @@ def test_underscores_are_not_dashes(server):
 @pytest.mark.parametrize("headers", [
     [("Authorization", f"bearer {CLIENT}")], [("Authorization", f"BEARER {CLIENT}")],
     [("X-Api-Key", CLIENT)], [("X-Api-Key", f"  {CLIENT}  ")]])
-def test_both_forms_of_one_credential(server, headers):
+def test_T5_both_forms_of_one_credential(server, headers):
     assert _models(server.port, headers).status == 200
 
 
 @pytest.mark.parametrize("name", ["Host", "X-Forwarded-For", "X-Forwarded-User", "X-Real-IP",
                                   "Proxy", "Remote-User", "X-Original-URL", "X-Rewrite-URL",
                                   "X-HTTP-Method-Override", "Forwarded"])
-def test_other_headers_have_no_effect(server, name, mock):
+def test_T4_other_headers_have_no_effect(server, name, mock):
     rid = new_id("hdr")
     body = json.dumps(chat_body("mock/forbidden", user=rid)).encode()
     value = "127.0.0.1:9" if name == "Proxy" else "admin.localhost"
@@ -113,7 +113,7 @@ def test_other_headers_have_no_effect(server, name, mock):
     assert len(mock.requests(tag=rid)) == 1
 
 
-def test_injection_in_every_text(nginx, shared, admin_for):
+def test_T1_injection_in_every_text(nginx, shared, admin_for):
     """SQL in keys, models, paths, reasons: refused or stored as text, nothing else."""
     admin = admin_for(nginx.port)
     count = shared.sql("SELECT count(*) AS n FROM api_key")[0]["n"] if shared.sql(
@@ -132,7 +132,7 @@ def test_injection_in_every_text(nginx, shared, admin_for):
         assert shared.sql("SELECT count(*) AS n FROM api_key")[0]["n"] == count
 
 
-def test_control_characters_cannot_break_a_log_line(nginx, shared, admin_for, rid):
+def test_T13_control_characters_cannot_break_a_log_line(nginx, shared, admin_for, rid):
     evil = 'a\r\n{"event":"forged"}\u001b[31m\u2028\u2029"\\'
     grant = admin_for(nginx.port).override("vault/log", 5, reason=evil)
     assert grant.status in (200, 201), grant
@@ -191,7 +191,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_json_bombs_are_refused_fast(server, shared, bomb):
+def test_T16_json_bombs_are_refused_fast(server, shared, bomb):
     began = time.monotonic()
     answer = _post(server.port, BOMBS[bomb])
     assert answer.status == 400, answer
@@ -206,7 +206,7 @@ def _rss(pid):
     return 0
 
 
-def test_limits_of_the_body(server, mock, rid):
+def test_T20_limits_of_the_body(server, mock, rid):
     """Up to the limit it passes, one byte more is 413, in the gateway's own words."""
     def sized(size):
         frame = json.dumps(chat_body("mock/ok", text="", user=rid)).encode()
@@ -221,7 +221,7 @@ def test_limits_of_the_body(server, mock, rid):
     assert len(mock.requests(tag=rid)) == 1
 
 
-def test_beyond_the_web_servers_limit(server):
+def test_T20_beyond_the_web_servers_limit(server):
     """40 MiB are refused by the web server itself or by the gateway, quickly."""
     answer = _post(server.port, b" " * (40 << 20))
     assert answer.status == 413, answer
@@ -236,7 +236,7 @@ def test_chunked_upload(server, mock, rid):
     assert len(mock.request(rid)["body"]["messages"][0]["content"]) == 100000
 
 
-def test_chunked_upload_without_end_is_capped(server):
+def test_T20_chunked_upload_without_end_is_capped(server):
     data = b"%x\r\n%s\r\n" % (1 << 20, b" " * (1 << 20))
     answer = _post(server.port, data * 3 + b"0\r\n\r\n", [("Transfer-Encoding", "chunked")])
     assert answer.status == 413, answer
@@ -258,7 +258,7 @@ def test_bad_content_length(server, length):
     assert answer.status in (400, 411, 413), answer
 
 
-def test_body_shorter_than_announced_calls_no_upstream(server, mock, shared):
+def test_T12_body_shorter_than_announced_calls_no_upstream(server, mock, shared):
     """The client leaves in the middle of its body."""
     import socket
     rid = new_id("short")
@@ -278,7 +278,7 @@ def test_body_shorter_than_announced_calls_no_upstream(server, mock, shared):
     assert mock.requests(tag=rid) == []
 
 
-def test_huge_headers(server):
+def test_T20_huge_headers(server):
     answer = _models(server.port, [("X-Api-Key", "x" * 7000)])
     assert answer.status in (400, 401, 431), answer
     answer = _models(server.port, [("X-Large", "x" * 100000), ("X-Api-Key", CLIENT)])
@@ -293,7 +293,7 @@ def test_expect_100_continue(server):
     assert answer.status == 200, answer
 
 
-def test_keys_are_never_echoed(server, shared):
+def test_T14_keys_are_never_echoed(server, shared):
     for key in (UNKNOWN_KEY, KEYS["expired"], CLIENT):
         answer = chat(server.port, key, "mock/nothing")
         assert key.encode() not in answer.body

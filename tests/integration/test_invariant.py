@@ -52,7 +52,7 @@ def _all_closed(gateway):
 
 @pytest.mark.alone
 @pytest.mark.parametrize("name", ["lighttpd", "nginx"])
-def test_kill_workers_at_random_under_load(make, name):
+def test_T27_kill_workers_at_random_under_load(make, name):
     gateway = make.gateway(gateway={"workers": 3})
     port = make.server(gateway, name).port
     seen, kills = {}, 0
@@ -76,7 +76,7 @@ def test_kill_workers_at_random_under_load(make, name):
 
 
 @pytest.mark.alone
-def test_kill_everything_at_once_under_load(make):
+def test_T28_kill_everything_at_once_under_load(make):
     """Supervisor and workers die together, as in a power cut without its disk effects."""
     gateway = make.gateway(gateway={"workers": 2})
     port = make.server(gateway).port
@@ -96,7 +96,7 @@ def test_kill_everything_at_once_under_load(make):
     _check(gateway, seen, port)
 
 
-def test_tampering_is_named(make):
+def test_T38_tampering_is_named(make):
     """Edited, deleted and swapped rows break the chain at the right place."""
     import sqlite3
     gateway = make.gateway()

@@ -170,7 +170,7 @@ def test_others_keep_serving_while_a_worker_dies(make):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_killed_mid_stream_never_looks_complete(make, name):
+def test_T40_killed_mid_stream_never_looks_complete(make, name):
     gateway = make.gateway(gateway={"workers": 1})
     port = make.server(gateway, name).port
     tag = new_id("killed")
@@ -188,7 +188,7 @@ def test_killed_mid_stream_never_looks_complete(make, name):
     assert gateway.outcome(tag) == "internal"  # closed as unfinished by the next worker
 
 
-def test_overload_is_answered_at_once(make):
+def test_T21_overload_is_answered_at_once(make):
     """Past threads.max: 503 with Retry-After immediately, the others are served."""
     gateway = make.gateway(gateway={"workers": 1, "threads": {"min": 2, "max": 10}})
     port = make.server(gateway).port
@@ -227,7 +227,7 @@ def test_kept_connections_do_not_occupy_threads(make):
         assert chat(kept.port, CLIENT, "mock/ok").status == 200
 
 
-def test_garbage_on_the_socket_hurts_nobody(make):
+def test_T11_garbage_on_the_socket_hurts_nobody(make):
     gateway = make.gateway()
     port = make.server(gateway).port
     for data in (b"\0" * 100, b"GET / HTTP/1.1\r\n\r\n", os.urandom(3000), b"\x01",
@@ -264,7 +264,7 @@ def test_idle_connections_cost_no_thread(make):
             sock.close()
 
 
-def test_no_descriptor_or_thread_is_left_behind(make):
+def test_T45_no_descriptor_or_thread_is_left_behind(make):
     gateway = make.gateway(gateway={"workers": 1, "threads": {"min": 4, "max": 100,
                                                               "idle": 1}})
     port = make.server(gateway).port

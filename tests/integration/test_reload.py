@@ -92,7 +92,7 @@ def reloading(session_dir, mock):
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_broken_policy_keeps_the_old_one(reloading, admin_for, kind):
+def test_T7_broken_policy_keeps_the_old_one(reloading, admin_for, kind):
     gateway, admin = reloading, admin_for(reloading.port)
     text, place = BROKEN[kind]
     _write(gateway, GOOD)
@@ -125,7 +125,7 @@ def _generation(gateway, admin):
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_broken_policy_refuses_to_start_with_the_same_text(reloading, make, admin_for, kind):
+def test_T7_broken_policy_refuses_to_start_with_the_same_text(reloading, make, admin_for, kind):
     text, place = BROKEN[kind]
     gateway = make.gateway(start=False)
     _write(gateway, text)
@@ -150,7 +150,7 @@ def test_all_errors_at_once(reloading, admin_for):
         assert place in message, message
 
 
-def test_missing_file(reloading, admin_for):
+def test_T7_missing_file(reloading, admin_for):
     (reloading.conf / "security.yaml").unlink()
     answer = admin_for(reloading.port).ask("POST", "/security/refresh")
     assert "security.yaml" in _problems(answer)
@@ -231,7 +231,7 @@ def test_agent_with_unknown_upstream_is_refused(make, admin_for):
     assert "nowhere" in _problems(admin_for(port).ask("POST", "/agents/refresh"))
 
 
-def test_broken_gateway_yaml_refuses_to_start(make):
+def test_T7_broken_gateway_yaml_refuses_to_start(make):
     gateway = make.gateway(start=False)
     gateway.write("gateway", yaml.safe_dump(gateway.gateway) + "wokers: 3\n")
     status, said = gateway.refuses_to_start()

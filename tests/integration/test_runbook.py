@@ -139,7 +139,7 @@ def test_override_survives_a_restart(make, admin_for):
 @pytest.mark.parametrize("ttl,status", [
     (-1, 400), (0, 400), (1, 200), (86399, 200), (86400, 400), (2 ** 63, 400), ("60", 400),
     (1.5, 400), (True, 400), (None, 400)])
-def test_ttl_bounds(shared, nginx, admin_for, ttl, status):
+def test_T8_ttl_bounds(shared, nginx, admin_for, ttl, status):
     answer = admin_for(nginx.port).override("vault/ttl-*", ttl, reason="bounds")
     assert answer.status in ({200, 201} if status == 200 else {status}), answer
     if status == 200:
@@ -150,7 +150,7 @@ def test_ttl_bounds(shared, nginx, admin_for, ttl, status):
         assert answer.error()["param"] == "ttl_seconds"
 
 
-def test_ttl_of_1e400(shared, nginx, admin_for):
+def test_T8_ttl_of_1e400(shared, nginx, admin_for):
     body = b'{"agent":"vault/x","ttl_seconds":1e400,"reason":"huge"}'
     answer = admin_for(nginx.port).ask("POST", "/security/override", body)
     assert answer.status == 400, answer

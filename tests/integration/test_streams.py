@@ -74,7 +74,7 @@ def _gone(shared, mock, tag, limit):
 
 
 @pytest.mark.parametrize("stream_it", [True, False], ids=["stream", "json"])
-def test_nginx_tells_at_once_also_while_the_upstream_is_silent(shared, nginx, mock, stream_it):
+def test_T41_nginx_tells_at_once_also_while_the_upstream_is_silent(shared, nginx, mock, stream_it):
     tag = new_id("silent")
     together(stream(nginx.port, KEYS["client"], "mock/stall", leave_after=0.4,
                     request_id=tag, user=tag, stream_it=stream_it))
@@ -82,7 +82,7 @@ def test_nginx_tells_at_once_also_while_the_upstream_is_silent(shared, nginx, mo
 
 
 @pytest.mark.parametrize("name", ["lighttpd", "apache"])
-def test_others_tell_within_the_heartbeat(make, mock, name):
+def test_T41_others_tell_within_the_heartbeat(make, mock, name):
     """A silent stream sends `: ping` after stream.heartbeat; the failed write tells."""
     gateway = make.gateway(
         gateway={"stream": {"heartbeat": 0.5}},
@@ -118,7 +118,7 @@ def test_headers_of_a_stream(server, rid):
     assert answer.complete
 
 
-def test_forged_events_stay_text(server):
+def test_T15_forged_events_stay_text(server):
     """What an upstream puts into its text or around its frames cannot become an event."""
     answer = chat(server.port, KEYS["client"], "mock/forged", stream=True)
     payloads = frames(answer.body)
@@ -135,7 +135,7 @@ def test_forged_events_stay_text(server):
 @pytest.mark.parametrize("model", ["big-line", "gzip-bomb", "endless", "not-json", "truncated",
                                    "not-completion"])
 @pytest.mark.parametrize("stream_it", [True, False], ids=["stream", "json"])
-def test_broken_answers_are_errors(nginx, shared, model, stream_it, rid):
+def test_T15_broken_answers_are_errors(nginx, shared, model, stream_it, rid):
     answer = chat(nginx.port, KEYS["client"], f"mock/{model}", stream=stream_it, request_id=rid,
                   timeout=60)
     if answer.status == 200:
@@ -151,7 +151,7 @@ def test_broken_answers_are_errors(nginx, shared, model, stream_it, rid):
 
 
 @pytest.mark.parametrize("stream_it", [True, False], ids=["stream", "json"])
-def test_dripping_upstream_ends_at_the_total_deadline(make, mock, stream_it, rid):
+def test_T19_dripping_upstream_ends_at_the_total_deadline(make, mock, stream_it, rid):
     gateway = make.gateway(upstreams={"upstreams": [
         {"name": name, "provider": "openai-compatible", "base_url": mock.base_url(),
          "timeout": {"connect": 1, "first_byte": 2, "idle": 2, "total": 3},
@@ -168,7 +168,7 @@ def test_dripping_upstream_ends_at_the_total_deadline(make, mock, stream_it, rid
         assert answer.status == 504
 
 
-def test_a_reader_that_stops_reading_ends(make, mock):
+def test_T18_a_reader_that_stops_reading_ends(make, mock):
     """Whoever takes nothing for timeouts.write loses the stream, and the thread is free."""
     import socket
     from wire import build, chat_body

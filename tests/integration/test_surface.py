@@ -68,7 +68,7 @@ def matrix(session_dir, mock):
 @pytest.mark.parametrize("holder", [*HOLDERS, "nobody", "stranger"])
 @pytest.mark.parametrize("method,path,roles,body", ROUTES,
                          ids=[f"{route[0]}-{route[1]}" for route in ROUTES])
-def test_route_by_role(matrix, method, path, roles, body, holder):
+def test_T2_route_by_role(matrix, method, path, roles, body, holder):
     key = {"nobody": None, "stranger": UNKNOWN_KEY}.get(holder, KEYS.get(holder))
     rid = new_id("cell")
     answer = request(matrix.port, method, path, {"X-Request-Id": rid}, body, key)
@@ -94,7 +94,7 @@ def test_route_by_role(matrix, method, path, roles, body, holder):
                                   "invalid" if answer.status == 404 else "completed")
 
 
-def test_self_grant_and_mass_assignment_store_nothing(matrix):
+def test_T3_self_grant_and_mass_assignment_store_nothing(matrix):
     """A client cannot grant itself anything, and nobody can set what the server sets."""
     before = matrix.sql("SELECT count(*) AS n FROM override_history")
     for body in (GRANT, {**GRANT, "created_by": "admin", "key_id": "client"}):

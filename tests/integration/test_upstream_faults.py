@@ -155,7 +155,7 @@ def _state(port, name):
     return next(row["state"] for row in value["upstreams"] if row["name"] == name)
 
 
-def test_secrets_stay_where_they_belong(nginx, shared, mock):
+def test_T14_secrets_stay_where_they_belong(nginx, shared, mock):
     """A careless provider's error repeats the key it was given; nobody else learns it."""
     answer = chat(nginx.port, CLIENT, "mock/leak")
     assert answer.status == 400
