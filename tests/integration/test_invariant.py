@@ -2,6 +2,7 @@
 """Whoever saw a byte of a 2xx has a committed audit row, whatever is killed; the chain and
 the database hold; requests that a death cut off get closed."""
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -10,7 +11,7 @@ import time
 import pytest
 
 from gateway import KEYS
-from procs import wait_until
+from procs import is_running, wait_until
 from wire import chat, new_id, request, stream
 
 CLIENT = KEYS["client"]
@@ -64,8 +65,9 @@ def test_T27_kill_workers_at_random_under_load(make, name):
             await asyncio.sleep(random.uniform(0.05, 0.4))
             workers = gateway.workers()
             if workers:
-                os.kill(random.choice(workers), signal.SIGKILL)
-                kills += 1
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(random.choice(workers), signal.SIGKILL)
+                    kills += 1
         await load
     asyncio.run(run())
     assert kills > 10
@@ -86,9 +88,12 @@ def test_T28_kill_everything_at_once_under_load(make):
         load = asyncio.create_task(_load(port, 5, seen))
         for _ in range(3):
             await asyncio.sleep(1)
-            for pid in gateway.family():
-                os.kill(pid, signal.SIGKILL)
+            family = gateway.family()
+            for pid in family:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             gateway.process.wait()
+            wait_until(lambda: not any(is_running(pid) for pid in family), 5, "deaths")
             gateway.start()  # in this thread: it dies with the one that starts it
         await load
     asyncio.run(run())

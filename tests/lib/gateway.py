@@ -219,7 +219,7 @@ class Gateway:
     def wait_ready(self, timeout=15):
         def ready():
             if not self.process.running():
-                raise AssertionError(f"the gateway has ended: {self.output()}")
+                raise AssertionError(f"the gateway has ended: {self.output()[-1500:]}")
             return self.socket.exists() and len(self.workers()) >= self.gateway["workers"]
         wait_until(ready, timeout * env.SLOW, "running gateway")
 
