@@ -5,3 +5,4 @@ TESTS = $(unit_tests) tests/lint/test_lint tests/build/test_hardening
 dist_check_SCRIPTS += tests/build/test_hardening
 include tests/fuzz/local.mk
 include tests/integration/local.mk
+include tests/bench/local.mk
