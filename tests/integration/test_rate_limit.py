@@ -7,6 +7,7 @@ import time
 import pytest
 
 from gateway import KEYS
+from procs import wait_until
 from wire import chat, request, stream, together
 
 
@@ -28,6 +29,9 @@ def test_exactly_100_of_1000_pass(make):
     seen = asyncio.run(flood())
     counts = collections.Counter(one.status for one in seen)
     assert counts == {200: 100, 429: 900}, (counts, {one.error for one in seen})
+    # An end row follows its answer.
+    wait_until(lambda: gateway.sql("SELECT count(*) AS n FROM audit_event WHERE outcome IS"
+                                   " NOT NULL")[0]["n"] >= 1000, 10, "1000 outcomes")
     rows = gateway.sql("SELECT outcome, count(*) AS n FROM audit_event WHERE outcome IN"
                        " ('completed', 'rate_limited') GROUP BY outcome")
     assert {row["outcome"]: row["n"] for row in rows} == {"completed": 100, "rate_limited": 900}
