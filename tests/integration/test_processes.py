@@ -285,3 +285,67 @@ def test_T45_no_descriptor_or_thread_is_left_behind(make):
     time.sleep(3)
     assert open_files() <= before + 10
     assert len(os.listdir(f"/proc/{pid}/task")) < 40
+
+
+def test_log_rotation(make):
+    """Rename, SIGUSR1: all processes write to the new file."""
+    gateway = make.gateway()
+    port = make.server(gateway).port
+    chat(port, CLIENT, "mock/ok")
+    old = gateway.log_path.with_suffix(".1")
+    gateway.log_path.rename(old)
+    gateway.signal(signal.SIGUSR1)
+    wait_until(gateway.log_path.exists, 5, "new log")
+
+    def only_the_new_one_grows():
+        before = old.stat().st_size, gateway.log_path.stat().st_size
+        for _ in range(10):
+            chat(port, CLIENT, "mock/ok")
+        after = old.stat().st_size, gateway.log_path.stat().st_size
+        return before[0] == after[0] and before[1] < after[1]
+    wait_until(only_the_new_one_grows, 5, "rotation in all processes")
+
+
+def test_T34_few_descriptors_are_503_and_recover(make):
+    """Descriptors run out: refused or waiting, never a crash, and then service as before."""
+    gateway = make.gateway(start=False, gateway={"workers": 1})
+    real = gateway.argv()
+    gateway.argv = lambda: ["prlimit", "--nofile=64:64", *real]
+    gateway.start()
+    port = make.server(gateway).port
+    worker = gateway.workers()
+    seen = together(*[stream(port, CLIENT, "mock/chunks-5-100") for _ in range(100)])
+    statuses = {one.status for one in seen}
+    assert statuses <= {200, 502, 503}, statuses
+    for one in seen:
+        if one.status == 200 and one.complete and b"[DONE]" not in one.body:
+            assert b'"error"' in one.body
+    wait_until(lambda: chat(port, CLIENT, "mock/ok").status == 200, 10, "recovery")
+    assert gateway.workers() == worker  # it did not die
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_T18_slow_senders(make, name):
+    """lighttpd and nginx read a request whole before the gateway hears of it. Apache passes
+    it on as it comes, so there the time limit of mod_reqtimeout gives the threads back."""
+    gateway = make.gateway(gateway={"workers": 1, "threads": {"min": 2, "max": 8}})
+    port = make.server(gateway, name, edit=lambda text: text.replace(
+        "body=30,MinRate=500", "body=2,MinRate=500")).port
+    head = (f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {CLIENT}"
+            "\r\nContent-Length: 1000\r\n\r\n{\"model\":").encode()
+    slow = []
+    try:
+        for _ in range(200):
+            sock = socket.create_connection(("127.0.0.1", port), 10)
+            sock.sendall(head)
+            slow.append(sock)
+        if name == "apache":
+            wait_until(lambda: chat(port, CLIENT, "mock/ok").status == 200, 6,
+                       "end of the slow senders")
+        began = time.monotonic()
+        statuses = [chat(port, CLIENT, "mock/ok").status for _ in range(10)]
+        assert statuses == [200] * 10 and time.monotonic() - began < 3
+    finally:
+        for sock in slow:
+            sock.close()
+    assert chat(port, CLIENT, "mock/ok").status == 200

@@ -7,6 +7,7 @@ import signal
 import pytest
 import yaml
 
+import env
 from gateway import KEYS, UPSTREAM_SECRET, agent, merge
 from procs import wait_until
 from wire import chat
@@ -300,3 +301,27 @@ def test_sighup_with_a_broken_file_is_reported(make, admin_for):
     wait_until(lambda: _place(
         admin_for(port).ask("GET", "/admin/agents/errors").body.decode(), "3:3"), 5, "error")
     assert chat(port, KEYS["client"], "mock/ok").status == 200
+
+
+def test_check_says_what_a_start_would_say(make):
+    gateway = make.gateway(start=False)
+    gateway.argv = lambda: [env.GATEWAY, "--config", gateway.conf / "gateway.yaml", "--check"]
+    status, said = gateway.refuses_to_start()
+    assert status == 0, said
+    assert not gateway.database.exists()
+    _write(gateway, BROKEN["unknown key"][0])
+    status, said = gateway.refuses_to_start()
+    assert status == 1 and _place(said, "3:3")
+
+
+def test_changed_agents_are_read_by_themselves_if_wished(make):
+    gateway = make.gateway(environment={"GATEWAY_AGENT_AUTO_RELOAD": "1"})
+    port = make.server(gateway).port
+    assert chat(port, KEYS["client"], "mock/brand-new").status == 404
+    gateway.write("agents", merge(gateway.agents, {
+        "agents": gateway.agents["agents"] + [agent("brand-new", model="ok")]}))
+    wait_until(lambda: chat(port, KEYS["client"], "mock/brand-new").status == 200, 10,
+               "the new agent")
+    gateway.write("agents", "version: 1\nagents: [\n")
+    gateway.wait_event("config.rejected")
+    assert chat(port, KEYS["client"], "mock/brand-new").status == 200

@@ -5,6 +5,8 @@ Both answer with the same kind of dict, so that one table of cases drives both:
     ok        whether the call succeeded
     text      the body's JSON (completions, models)
     payloads  the chunks' JSON, "[DONE]" appended when the stream ended without an exception
+    parsed    result of the ops "parse" (structured output), "tools" (runs a tool of the
+              client's) and "helper" (the clients' own accumulation of a stream)
     error     {"class", "status", "code", "type", "param", "message", "request_id"}
 """
 import json
@@ -12,8 +14,16 @@ import os
 import subprocess
 
 import openai
+import pydantic
 
 import env
+
+
+class Weather(pydantic.BaseModel):
+    """What op "parse" asks for as a structured output."""
+
+    city: str
+    degrees: int
 
 
 class PythonClient:
@@ -32,6 +42,17 @@ class PythonClient:
                     answer = client.models.with_raw_response.list()
                 elif op == "retrieve":
                     answer = client.models.with_raw_response.retrieve(**params)
+                elif op == "parse":
+                    answer = client.chat.completions.parse(**params, response_format=Weather)
+                    return {"ok": True, "parsed": answer.choices[0].message.parsed.model_dump()}
+                elif op == "tools":
+                    return {"ok": True, "parsed": self._run_tools(client, params)}
+                elif op == "helper":
+                    with client.chat.completions.stream(**params) as events:
+                        for _ in events:
+                            pass
+                        answer = events.get_final_completion()
+                    return {"ok": True, "parsed": answer.choices[0].message.content}
                 elif params.get("stream"):
                     for chunk in client.chat.completions.create(**params):
                         payloads.append(json.dumps(chunk.to_dict(mode="json")))
@@ -45,6 +66,25 @@ class PythonClient:
                 "class": type(error).__name__, "status": getattr(error, "status_code", None),
                 "code": error.code, "type": error.type, "param": error.param,
                 "message": error.message, "request_id": getattr(error, "request_id", None)}}
+
+    @staticmethod
+    def _run_tools(client, params):
+        """What runTools of the JavaScript client does."""
+        messages = list(params["messages"])
+        tools = [{"type": "function", "function": {
+            "name": "weather", "parameters": {"type": "object", "properties": {
+                "city": {"type": "string"}}}}}]
+        while True:
+            answer = client.chat.completions.create(
+                model=params["model"], messages=messages, tools=tools)
+            message = answer.choices[0].message
+            if not message.tool_calls:
+                return message.content
+            messages.append(message)
+            for call in message.tool_calls:
+                city = json.loads(call.function.arguments)["city"]
+                messages.append({"role": "tool", "tool_call_id": call.id,
+                                 "content": f"{city} is sunny"})
 
     def stop(self):
         pass

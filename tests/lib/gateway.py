@@ -37,7 +37,7 @@ SCRIPTS = [
     "status-500", "status-503", "html-502", "stall", "stall-after-2",
     "drip", "reset", "wrong-type", "not-json", "not-completion", "truncated", "cut-3",
     "silent-end-3", "error-after-3", "big-line", "forged", "gzip-bomb", "endless", "mirror",
-    "tools", "no-usage", "bare", "leak"]
+    "tools", "json", "no-usage", "bare", "leak"]
 
 
 def merge(base, changes):

@@ -287,7 +287,13 @@ async def do_mirror(call):
 
 
 async def do_tools(call):
-    """Calls a tool of the client's, its arguments in two pieces."""
+    """Calls a tool of the client's, its arguments in two pieces; once it has the tool's
+    result, answers with it."""
+    results = [message["content"] for message in call.body.get("messages", [])
+               if message.get("role") == "tool"]
+    if results:
+        await call.answer(["In Bern: ", *results])
+        return
     if not call.stream:
         value = call.completion(None)
         value["choices"][0]["finish_reason"] = "tool_calls"
@@ -304,6 +310,11 @@ async def do_tools(call):
         await call.event({"tool_calls": [{"index": 0, "function": {"arguments": part}}]})
     await call.event({}, finish="tool_calls")
     await call.send("data: [DONE]\n\n")
+
+
+async def do_json(call):
+    """A structured output."""
+    await call.answer(['{"city": "Bern",', ' "degrees": 21}'])
 
 
 async def do_no_usage(call):
@@ -345,7 +356,7 @@ SCRIPTS = [(re.compile(pattern + r"\Z"), action) for pattern, action in [
     (r"cut-(\d+)", do_cut), (r"silent-end-(\d+)", do_silent_end),
     (r"error-after-(\d+)", do_error_mid_stream), (r"big-line", do_big_line),
     (r"forged", do_forged), (r"gzip-bomb", do_gzip_bomb), (r"endless", do_endless),
-    (r"mirror", do_mirror), (r"tools", do_tools), (r"no-usage", do_no_usage), (r"bare", do_bare),
+    (r"mirror", do_mirror), (r"tools", do_tools), (r"json", do_json), (r"no-usage", do_no_usage), (r"bare", do_bare),
     (r"leak", do_leak)]]
 
 

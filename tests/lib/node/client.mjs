@@ -19,6 +19,25 @@ async function run({ url, key, op, params, retries }) {
     if (op === 'retrieve') {
       return { ok: true, text: JSON.stringify(await client.models.retrieve(params.model)) };
     }
+    if (op === 'parse') {
+      const completion = await client.chat.completions.parse(params);
+      return { ok: true, parsed: completion.choices[0].message.parsed };
+    }
+    if (op === 'tools') {
+      const runner = client.chat.completions.runTools({
+        ...params,
+        tools: [{ type: 'function', function: {
+          name: 'weather', parameters: { type: 'object', properties: { city: { type: 'string' } } },
+          parse: JSON.parse, function: ({ city }) => `${city} is sunny`,
+        } }],
+      });
+      return { ok: true, parsed: await runner.finalContent() };
+    }
+    if (op === 'helper') {
+      const stream = client.chat.completions.stream(params);
+      const completion = await stream.finalChatCompletion();
+      return { ok: true, parsed: completion.choices[0].message.content };
+    }
     if (params.stream) {
       for await (const chunk of await client.chat.completions.create(params)) {
         payloads.push(JSON.stringify(chunk));
