@@ -119,10 +119,12 @@ static void only_ours_is_removed(void **state)
 
 static void wrong_addresses(void **state)
 {
+    static const char too_long[] =
+        "unix:/tmp/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
     static const char *const wrong[] = {
         "", "unix:", "/run/x", "tcp:127.0.0.1:9000", ":9000", "unix:/nonexistent/folder/socket",
-        "unix:/tmp/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxx"};
+        too_long};
     struct listen_socket s;
 
     (void)state;

@@ -200,9 +200,13 @@ static void a_killed_writer_leaves_a_whole_chain(void **state)
     unsigned seed = 7;
 
     for (int i = 0; i < 20; i++) {
+        int64_t before = verify_from(f->store, 0).checked;
         int pid = fixture_fork(append_forever, f);
 
-        usleep(20000 + (useconds_t)(rand_r(&seed) % 20000));
+        /* A slow machine may need long until it writes at all. */
+        for (int waits = 0; waits < 3000 && verify_from(f->store, 0).checked == before; waits++)
+            usleep(10000);
+        usleep((useconds_t)(rand_r(&seed) % 20000));
         kill(pid, SIGKILL);
         assert_int_equal(fixture_wait(pid), 128 + SIGKILL);
         assert_int_equal(verify_from(f->store, 0).bad_seq, 0);
