@@ -63,8 +63,12 @@ static int read_source(const char *path, bool optional, struct config_source *so
 
     if (fd < 0 && errno == ENOENT && optional)
         return 1;
+#pragma GCC diagnostic push
+/* False: config_sources_free() frees it with the array, which gcc 12 does not follow. */
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
     source->path = strdup(path);
     if (fd >= 0) {
+#pragma GCC diagnostic pop
         source->text = read_whole(fd, &length, &problem);
         reason = errno;
         close(fd);

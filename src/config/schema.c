@@ -6,9 +6,9 @@
 
 #define RELOADABLE .reloadable = true
 #define REQUIRED .required = true
-#define DEFAULT(text) .fallback = text
-#define RANGE(low, high) .min = low, .max = high
-#define HELP(text) .help = text
+#define DEFAULT(text) .fallback = (text)
+#define RANGE(low, high) .min = (low), .max = (high)
+#define HELP(text) .help = (text)
 
 /* The field of a struct; the array of a struct with its count. */
 #define FIELD(type, member)                                                                    \

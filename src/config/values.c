@@ -130,7 +130,7 @@ static void read_boolean(struct build *b, const struct option *option, struct tr
 
     for (size_t i = 0; i < usable && may_be_number(node); i++)
         if (strcmp(node->text, words[i]) == 0) {
-            store_integer(option, base, i % 2);
+            store_integer(option, base, (int64_t)(i % 2));
             return;
         }
     build_error(b, node, "'%s' must be true or false", option->path);
@@ -173,7 +173,7 @@ static void refuse_choice(struct build *b, const struct option *option,
     size_t used = 0;
 
     for (const char *c = option->choices; *c != '\0' && used + 3 < sizeof words; c++) {
-        words[used++] = *c == '|' ? ',' : *c;
+        words[used++] = (char)(*c == '|' ? ',' : *c);
         if (*c == '|')
             words[used++] = ' ';
     }

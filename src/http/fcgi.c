@@ -46,8 +46,7 @@ int fcgi_init(void)
     rc = FCGX_Init();
     for (int i = 0; i < 3; i++)
         sigaction(signals[i], &old[i], NULL);
-    signal(SIGPIPE, SIG_IGN);
-    return rc == 0 ? 0 : AGW_EINTERNAL;
+    return rc == 0 && signal(SIGPIPE, SIG_IGN) != SIG_ERR ? 0 : AGW_EINTERNAL;
 }
 
 static void set_timeout(int fd, int option, int64_t ms)

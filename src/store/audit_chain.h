@@ -45,7 +45,7 @@
 #define AUDIT_COLUMN_LIST AUDIT_COLUMNS(AUDIT_COLUMN_NAME_, AUDIT_COLUMN_NAME_)
 
 enum {
-#define AUDIT_COLUMN_COUNT_(column, member) +1
+#define AUDIT_COLUMN_COUNT_(column, member) +1 /* NOLINT(bugprone-macro-parentheses): a term */
     AUDIT_COLUMN_COUNT = 0 AUDIT_COLUMNS(AUDIT_COLUMN_COUNT_, AUDIT_COLUMN_COUNT_)
 };
 

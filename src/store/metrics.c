@@ -20,7 +20,7 @@ const int64_t metrics_bounds_us[METRICS_BUCKETS] = {
 
 struct metrics_family metrics_families[METRIC_COUNT] = {
 #define X(id, name_, type_, labels_, help_)                                                    \
-    [METRIC_##id] = {.name = name_, .labels = labels_, .help = help_, .type = METRIC_##type_},
+    [METRIC_##id] = {.name = (name_), .labels = (labels_), .help = (help_), .type = METRIC_##type_},
     METRICS_TABLE(X)
 #undef X
 };

@@ -61,7 +61,7 @@ int metrics_next_label(const char **labels, const char **name, size_t *name_leng
     at += at[0] == '=' && at[1] == '"' ? 2 : 0;
     while (*at != '\0' && *at != '"' && length < METRICS_LABEL_MAX) {
         if (at[0] == '\\' && at[1] != '\0') {
-            value[length++] = at[1] == 'n' ? '\n' : at[1];
+            value[length++] = (char)(at[1] == 'n' ? '\n' : at[1]);
             at += 2;
         } else {
             value[length++] = *at++;

@@ -204,7 +204,7 @@ static json_t *usage_json(const struct echo *echo)
 {
     return json_pack("{s:I, s:I, s:I}", "prompt_tokens", (json_int_t)echo->prompt,
                      "completion_tokens", (json_int_t)echo->completion, "total_tokens",
-                     (json_int_t)(echo->prompt + echo->completion));
+                     (json_int_t)echo->prompt + echo->completion);
 }
 
 static json_t *envelope(const struct echo *echo, const char *object, json_t *choices)

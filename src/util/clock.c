@@ -154,6 +154,6 @@ int clock_parse(const char *text, int64_t *ms)
         return -1;
     if (*text != '\0')
         return -1;
-    *ms = ((int64_t)timegm(&tm) - zone * 60) * 1000 + millis;
+    *ms = ((int64_t)timegm(&tm) - zone * INT64_C(60)) * 1000 + millis;
     return 0;
 }

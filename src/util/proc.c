@@ -2,8 +2,10 @@
 /* Tells processes apart that once had the same number. */
 #include "util/proc.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,7 +14,7 @@
 static bool read_stat(pid_t pid, char *state, unsigned long long *start)
 {
     char path[32], text[1024];
-    const char *after;
+    char *after, *end;
     ssize_t n;
     int fd;
 
@@ -26,11 +28,17 @@ static bool read_stat(pid_t pid, char *state, unsigned long long *start)
         return false;
     text[n] = '\0';
     after = strrchr(text, ')');
-    return after != NULL &&
-           sscanf(after,
-                  ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-                  "%*s %llu",
-                  state, start) == 2;
+    /* at the blank before field 3, 4, ... 22 */
+    for (int field = 3; field <= 22 && after != NULL; field++) {
+        after = strchr(after + 1, ' ');
+        if (after != NULL && field == 3)
+            *state = after[1];
+    }
+    if (after == NULL)
+        return false;
+    errno = 0;
+    *start = strtoull(after + 1, &end, 10);
+    return end != after + 1 && errno == 0;
 }
 
 uint64_t proc_start_time(pid_t pid)
