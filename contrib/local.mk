@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 EXTRA_DIST += \
   .ci/run contrib/quickstart \
-  contrib/ci/check contrib/ci/compile-commands contrib/ci/try-quickstart \
+  .clang-tidy contrib/ci/analyze contrib/ci/check contrib/ci/compile-commands \
+  contrib/ci/tidy contrib/ci/try-quickstart \
   contrib/lint/banned contrib/lint/documents contrib/lint/floors contrib/lint/headers \
   contrib/lint/heads contrib/lint/leftovers contrib/lint/lengths contrib/lint/manuals \
   contrib/lint/private contrib/lint/run contrib/lint/shell contrib/lint/tree.py
@@ -20,6 +21,17 @@ compile_commands.json: Makefile
 	$(AM_V_GEN)$(srcdir)/contrib/ci/compile-commands '$(abs_builddir)' '$(abs_srcdir)' \
 	  $(SOURCES) > $@.tmp && mv $@.tmp $@
 CLEANFILES += compile_commands.json
+
+# gcc's and clang's analysers over the program's own code: no finding passes.
+agw_analyzed = $(sort $(filter-out %_sql.c,$(filter src/%.c,$(SOURCES))))
+analyze: export AGW_COMPILE = $(COMPILE)
+analyze: $(BUILT_SOURCES)
+	$(AM_V_GEN)$(srcdir)/contrib/ci/analyze $(addprefix $(srcdir)/,$(agw_analyzed))
+tidy: export AGW_CPPFLAGS = $(DEFS) $(DEFAULT_INCLUDES) $(INCLUDES) $(AM_CPPFLAGS) $(CPPFLAGS) \
+  $(AM_CFLAGS_LINT)
+tidy: $(BUILT_SOURCES)
+	$(AM_V_GEN)$(srcdir)/contrib/ci/tidy $(addprefix $(srcdir)/,$(agw_analyzed))
+.PHONY: analyze tidy
 
 # The samples become the configuration, but never over files that are there.
 agw_samples = conf/agents.yaml conf/gateway.yaml conf/security.yaml conf/tools.yaml \
