@@ -309,3 +309,15 @@ def _in_days(days):
     done = subprocess.run(["date", "-u", "-d", f"+{days} days", "+%Y-%m-%dT%H:%M:%SZ"],
                           capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def test_an_empty_list_means_nothing_an_absent_one_inherits(make):
+    gateway = make.gateway(security={"api_keys": [
+        {"id": "client", "key": KEYS["client"], "allow_agents": []},
+        {"id": "client2", "key": KEYS["client2"]}]})
+    port = make.server(gateway).port
+    assert chat(port, KEYS["client"], "mock/ok").status == 403
+    assert chat(port, KEYS["client2"], "mock/ok").status == 200
+    seen = [model["id"] for model in
+            request(port, "GET", "/v1/models", key=KEYS["client"]).json()["data"]]
+    assert seen == ["labs/open-door"]  # what the namespace grants to everybody
