@@ -36,7 +36,9 @@ tidy: $(BUILT_SOURCES)
 # The samples become the configuration, but never over files that are there.
 agw_samples = conf/agents.yaml conf/gateway.yaml conf/security.yaml conf/tools.yaml \
   conf/upstreams.yaml
-nobase_dist_doc_DATA += $(agw_samples)
+nobase_dist_doc_DATA += $(agw_samples) contrib/apache/agent-gateway.conf \
+  contrib/lighttpd/agent-gateway.conf contrib/nginx/agent-gateway.conf \
+  contrib/systemd/agent-gateway.service contrib/systemd/agent-gateway.socket
 confdir = $(sysconfdir)/agent-gateway
 
 # For people with a sqlite3 shell; the list is that of src/store/local.mk.
