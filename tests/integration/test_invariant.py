@@ -39,10 +39,11 @@ def _check(gateway, seen, port):
     assert gateway.sql("PRAGMA integrity_check")[0]["integrity_check"] == "ok"
     answer = request(port, "GET", "/security/audit/verify", key=KEYS["admin"], timeout=60)
     assert answer.status == 200 and answer.json()["ok"] is True, answer
-    # [DONE] only after the end row.
+    # [DONE] only after the end row. The HTTP body's own end may be missing: a worker can die
+    # between the two.
     for tag, one in seen.items():
         if one.body.endswith(b"data: [DONE]\n\n"):
-            assert one.complete and gateway.outcome(tag) == "completed"
+            assert gateway.outcome(tag) == "completed"
 
 
 def _all_closed(gateway):
