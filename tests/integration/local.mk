@@ -5,6 +5,7 @@ integration_files = \
   tests/integration/conftest.py tests/integration/pytest.ini \
   tests/integration/requirements.txt tests/integration/run tests/integration/setup \
   tests/integration/test_audit_unavailable.py \
+  tests/integration/test_frameworks.py \
   tests/integration/test_hostile_requests.py \
   tests/integration/test_invariant.py \
   tests/integration/test_metrics.py \
@@ -23,8 +24,8 @@ integration_lib = \
   tests/lib/activate.py tests/lib/clients.py tests/lib/env.py \
   tests/lib/fixtures.py tests/lib/gateway.py tests/lib/mock.py \
   tests/lib/mock_upstream.py tests/lib/procs.py tests/lib/strict.py tests/lib/webserver.py \
-  tests/lib/wire.py tests/lib/node/client.mjs tests/lib/node/package.json \
-  tests/lib/node/package-lock.json
+  tests/lib/wire.py tests/lib/node/client.mjs tests/lib/node/frameworks.mjs \
+  tests/lib/node/package.json tests/lib/node/package-lock.json
 
 EXTRA_DIST += $(integration_files) $(integration_lib) \
   contrib/apache/agent-gateway.conf contrib/lighttpd/agent-gateway.conf \

@@ -93,13 +93,14 @@ class PythonClient:
 class NodeClient:
     name = "node"
 
-    def __init__(self, directory):
+    def __init__(self, directory, script="client.mjs"):
         node = env.NODE_ROOT.parent / "venv" / "bin" / "node"
-        script = env.SOURCE / "tests" / "lib" / "node" / "client.mjs"
+        text = (env.SOURCE / "tests" / "lib" / "node" / script).read_text()
         self.log = open(os.path.join(directory, "node.stderr"), "ab")
+        # As text, because imports are looked up beside the module, or else where node runs.
         self.process = subprocess.Popen(
-            [str(node), str(script), str(env.NODE_ROOT)], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=self.log, text=True)
+            [str(node), "--input-type=module", "-e", text], cwd=env.NODE_ROOT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True)
 
     def call(self, url, key, op, params=None, retries=0):
         wish = {"url": url, "key": key, "op": op, "params": params, "retries": retries}

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Calls the official npm client as told on standard input: a JSON object a line in, one out.
-// The argument is the directory that holds node_modules.
-import { createRequire } from 'node:module';
+// Given to `node -e` in the folder that holds node_modules.
 import { createInterface } from 'node:readline';
-
-const require = createRequire(`${process.argv[2]}/client.mjs`);
-const { OpenAI, APIError } = require('openai');
+import { APIError, OpenAI } from 'openai';
 
 async function run({ url, key, op, params, retries }) {
   const client = new OpenAI({
