@@ -2,6 +2,7 @@
 """The runbook walk: a denied agent is granted for three seconds and denied again, with log
 events and audit rows; also when every worker is killed on the way, and across two gateways
 that share only the database."""
+import threading
 import time
 
 import pytest
@@ -126,6 +127,38 @@ def test_revocation_is_seen_by_everybody_at_once(make, admin_for):
     assert admin.ask("DELETE", f"/security/overrides/{grant['id']}").status == 404
     assert len(two.events("agent.security.override.revoked")) == 5
     assert len(one.audit(kind="override.revoked")) == 5
+
+
+@pytest.mark.alone
+def test_T35_no_grant_after_an_answered_revocation(make, admin_for):
+    """Eight administrators at two gateways create and revoke at once, each looking at the
+    other gateway right after the answer."""
+    one = make.gateway(name="one", gateway={"workers": 3})
+    two = make.gateway(name="two", gateway={"workers": 3,
+                                            "database": {"path": str(one.database)}})
+    admins = [admin_for(make.server(gateway).port) for gateway in (one, two)]
+    wrong = []
+
+    def administrate(number):
+        here, there = admins[number % 2], admins[(number + 1) % 2]
+        name = f"vault/door-{number}"
+        for _ in range(6):
+            grant = here.override(name, 60, reason="race").json()
+            if not there.preview(name, "client").json()["allowed"]:
+                wrong.append(("not granted", name))
+            here.ask("DELETE", f"/security/overrides/{grant['id']}")
+            if there.preview(name, "client").json()["allowed"]:
+                wrong.append(("still granted", name))
+    threads = [threading.Thread(target=administrate, args=[n]) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    rows = one.sql("SELECT kind, count(*) AS n FROM audit_event WHERE kind LIKE 'override.%'"
+                   " GROUP BY kind ORDER BY kind")
+    assert [(row["kind"], row["n"]) for row in rows] == [("override.created", 48),
+                                                         ("override.revoked", 48)]
 
 
 def test_override_survives_a_restart(make, admin_for):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Every endpoint admits the roles of the contract's table and no others, and all endpoints
 keep the general rules: request ids, errors, CORS, methods, headers."""
+import http.client
 import json
 import subprocess
 
@@ -196,6 +197,28 @@ def test_retry_after_of_the_upstream_is_passed_on(make):
         assert 1 <= int(answer.header("retry-after")) <= 7
         gateway.stop()
         gateway.start()
+
+
+def test_one_connection_carries_many_answers(server):
+    """Refusals, large bodies and streams leave a kept connection usable or close it openly."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    headers = {"Authorization": f"Bearer {KEYS['client']}", "Content-Type": "application/json"}
+    large = json.dumps(chat_body("mock/ok", text="x" * (1 << 20)))
+    wishes = [("GET", "/v1/models", None, 200), ("POST", "/v1/chat/completions", CHAT, 200),
+              ("POST", "/v1/chat/completions", {**CHAT, "stream": True}, 200),
+              ("POST", "/v1/chat/completions", {}, 400),
+              ("POST", "/v1/chat/completions", large, 413),
+              ("GET", "/health", None, 200), ("HEAD", "/v1/models", None, 200),
+              ("POST", "/security/preview", PREVIEW, 403), ("GET", "/nothing", None, 404)]
+    for method, path, body, status in wishes * 3:
+        body = json.dumps(body) if isinstance(body, dict) else body
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        assert answer.status == status, (method, path, answer.status, content[:200])
+        if method != "HEAD" and answer.getheader("content-type") == "application/json":
+            json.loads(content)
+    connection.close()
 
 
 # -- CORS ------------------------------------------------------------------------------------
