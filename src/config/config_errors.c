@@ -100,6 +100,14 @@ char *config_errors_text(const struct config_errors *errors)
     return buf_take(&text);
 }
 
+bool config_errors_memory(const struct config_errors *errors)
+{
+    for (size_t i = 0; i < errors->count; i++)
+        if (strncmp(errors->list[i].message, "out of memory", 13) == 0)
+            return true;
+    return errors->lost;
+}
+
 void config_errors_free(struct config_errors *errors)
 {
     for (size_t i = 0; i < errors->count; i++) {

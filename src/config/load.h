@@ -42,6 +42,8 @@ void config_errors_add(struct config_errors *errors, const char *file, int line,
 /* Sorted by file, line, column as "file:line:column: message\n" each; malloc'ed. */
 char *config_errors_text(const struct config_errors *errors);
 void config_errors_free(struct config_errors *errors);
+/* Whether memory ran out: then nothing is said about the files. */
+bool config_errors_memory(const struct config_errors *errors);
 
 /* Reads gateway.yaml and the files it (or the environment) names. 0, or AGW_ECONFIG with
  * at least one error. Relative names are relative to gateway.yaml's folder. */

@@ -16,44 +16,57 @@
 #include "util/log.h"
 
 /* Roles as a shell user reads them. */
-static const char *roles_text(struct arena *arena, unsigned roles)
+static const char *const roles_texts[] = {
+    [ROLE_CLIENT] = "client",
+    [ROLE_AUDITOR] = "auditor",
+    [ROLE_CLIENT | ROLE_AUDITOR] = "client,auditor",
+    [ROLE_ADMIN] = "admin",
+    [ROLE_CLIENT | ROLE_ADMIN] = "client,admin",
+    [ROLE_AUDITOR | ROLE_ADMIN] = "auditor,admin",
+    [ROLE_CLIENT | ROLE_AUDITOR | ROLE_ADMIN] = "client,auditor,admin",
+};
+
+/* A list as a JSON array, NULL for an absent one; false when memory is out. */
+static bool patterns_text(struct arena *arena, const struct config_patterns *list,
+                          const char **text)
 {
-    const char *text = arena_printf(arena, "%s%s%s", roles & ROLE_CLIENT ? ",client" : "",
-                                    roles & ROLE_AUDITOR ? ",auditor" : "",
-                                    roles & ROLE_ADMIN ? ",admin" : "");
+    json_t *array = json_array();
+    char *dump = NULL;
+    int failures = 0;
 
-    return text == NULL || text[0] == '\0' ? text : text + 1;
-}
-
-static const char *patterns_text(struct arena *arena, const struct config_patterns *list)
-{
-    json_t *array;
-    char *dump;
-    const char *text;
-
-    if (!list->present)
-        return NULL;
-    array = json_array();
+    *text = NULL;
     for (size_t i = 0; i < list->count; i++)
-        json_array_append_new(array, json_string(list->patterns[i]));
-    dump = json_dumps(array, JSON_COMPACT);
+        failures += json_array_append_new(array, json_string(list->patterns[i])) != 0;
+    if (list->present && failures == 0 && (dump = json_dumps(array, JSON_COMPACT)) != NULL)
+        *text = arena_strdup(arena, dump);
     json_decref(array);
-    text = dump == NULL ? NULL : arena_strdup(arena, dump);
     free(dump);
-    return text;
+    return !list->present || *text != NULL;
 }
 
-static void fill_key(struct arena *arena, const struct config_key *key, struct key_row *row)
+static bool fill_key(struct arena *arena, const struct config_key *key, struct key_row *row)
 {
     row->id = key->id;
     row->description = key->description;
-    row->roles = roles_text(arena, key->roles);
+    row->roles = roles_texts[key->roles];
     memcpy(row->hash, key->hash, sizeof row->hash);
     row->was_plaintext = key->was_plaintext;
     row->expires_at = key->expires_at;
     row->rate_per_minute = key->rate_per_minute;
-    row->allow_agents = patterns_text(arena, &key->allow_agents);
-    row->deny_agents = patterns_text(arena, &key->deny_agents);
+    return patterns_text(arena, &key->allow_agents, &row->allow_agents) &&
+           patterns_text(arena, &key->deny_agents, &row->deny_agents);
+}
+
+/* The keys as rows in the arena, NULL when memory is out. */
+static struct key_row *key_rows(struct arena *arena, const struct config_security *security)
+{
+    struct key_row *rows =
+        arena == NULL ? NULL : arena_alloc(arena, security->key_count * sizeof *rows);
+
+    for (size_t i = 0; rows != NULL && i < security->key_count; i++)
+        if (!fill_key(arena, &security->keys[i], &rows[i]))
+            rows = NULL;
+    return rows;
 }
 
 int policy_register(struct store *store, const char *origin,
@@ -64,8 +77,7 @@ int policy_register(struct store *store, const char *origin,
     struct arena *arena = arena_new(64 << 20);
     json_t *value = config_sources_json(sources);
     char *text = value == NULL ? NULL : json_dumps(value, JSON_COMPACT);
-    struct key_row *rows =
-        arena == NULL ? NULL : arena_alloc(arena, security->key_count * sizeof *rows);
+    struct key_row *rows = key_rows(arena, security);
     struct configuration c = {.sources = text, .keys = rows, .key_count = security->key_count};
     int status;
 
@@ -73,8 +85,6 @@ int policy_register(struct store *store, const char *origin,
         status = err_set(e, AGW_ENOMEM, "registering the configuration");
     } else {
         memcpy(c.hash, config->hash, sizeof c.hash);
-        for (size_t i = 0; i < security->key_count; i++)
-            fill_key(arena, &security->keys[i], &rows[i]);
         status = configurations_accept(store, origin, &c, &config->generation, e);
     }
     free(text);
@@ -131,7 +141,7 @@ void register_report(struct store *store, const char *component, const char *by,
                      const struct err *e)
 {
     const char *event = status == 0 ? "config.reloaded" : "config.rejected";
-    char *problems = status == AGW_ECONFIG ? config_errors_text(errors) : NULL;
+    char *problems = errors->count > 0 ? config_errors_text(errors) : NULL;
     const char *reason = problems != NULL ? problems : status == 0 ? NULL : e->message;
     struct audit_row row = {.ts = clock_wall_ms(), .kind = event, .process = audit_process(),
                             .key_id = by, .generation = -1, .status = -1, .streaming = -1,
@@ -139,7 +149,7 @@ void register_report(struct store *store, const char *component, const char *by,
                             .reason = reason};
     struct log_line line;
 
-    if (problems != NULL && problems[0] != '\0')
+    if (problems != NULL)
         problems[strlen(problems) - 1] = '\0'; /* its last line needs no end */
     if (status == 0)
         row.generation = config->generation;

@@ -121,7 +121,8 @@ static int load_generation(struct policy_state *state, int64_t generation,
     if (status == 0 && config_build(&sources, &config, &errors) != 0) {
         char *problems = config_errors_text(&errors);
 
-        status = err_set(e, AGW_ECONFIG, "generation %lld: %s", (long long)generation,
+        status = err_set(e, config_errors_memory(&errors) ? AGW_ENOMEM : AGW_ECONFIG,
+                         "generation %lld: %s", (long long)generation,
                          problems == NULL ? "?" : problems);
         free(problems);
     }
@@ -139,12 +140,13 @@ static void publish(struct policy_state *state, const struct config *config)
     state->hooks.publish(state->hooks.arg, config);
 }
 
-/* The basis for the generation that is current now: the running one, or a new one. */
+/* The basis for the generation that is current now: the running one, or a new one. One that
+ * is not valid here leaves the running one; one that cannot be read now is an error, for the
+ * old one may grant what the new one takes back. */
 static int current_basis(struct policy_state *state, struct db *db, struct basis **basis,
                          struct err *e)
 {
     struct basis *running = state->current->basis;
-    struct err problem;
     int64_t generation;
     int status = configurations_current(db, state->origin, &generation, e);
 
@@ -152,12 +154,13 @@ static int current_basis(struct policy_state *state, struct db *db, struct basis
         return status;
     if (generation != running->config->generation && generation != 0 &&
         generation != state->refused_generation) {
-        if (load_generation(state, generation, basis, &problem) == 0) {
+        status = load_generation(state, generation, basis, e);
+        if (status == 0)
             publish(state, (*basis)->config);
-            return 0;
-        }
+        if (status != AGW_ECONFIG)
+            return status;
         state->refused_generation = generation;
-        log_message(LOG_ERROR, "config.rejected", "%s", problem.message);
+        log_message(LOG_ERROR, "config.rejected", "%s", e->message);
     }
     atomic_fetch_add(&running->users, 1);
     *basis = running;
@@ -173,7 +176,7 @@ static int refresh(struct policy_state *state, struct err *e)
     int status = AGW_ESTORE;
 
     if (fresh == NULL || db == NULL) {
-        if (fresh == NULL)
+        if (db != NULL) /* else it is told why not */
             status = err_set(e, AGW_ENOMEM, "policy");
         goto out;
     }
@@ -321,6 +324,7 @@ int policy_reload(struct policy_state *state, enum config_component component, c
     struct config_sources sources = {0};
     struct config *config = NULL;
     struct policy *policy = NULL;
+    struct err later;
     int status = policy_acquire(state, &policy, e);
 
     if (status != 0)
@@ -333,7 +337,7 @@ int policy_reload(struct policy_state *state, enum config_component component, c
     if (status == 0) {
         *generation = config->generation;
         policy_release(&policy);
-        status = policy_acquire(state, &policy, e);
+        (void)policy_acquire(state, &policy, &later); /* if not now, with the next request */
     }
     register_report(state->store, component == CONFIG_COMPONENTS
                                       ? "all" : config_component_names[component],
