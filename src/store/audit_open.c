@@ -51,7 +51,8 @@ struct dead {
 
 /* Whether the process behind "host:pid:starttime" is surely gone. Another boot id: start
  * times are of another kernel, and a database in WAL mode has one kernel at a time. Another
- * host name under the same boot id is another container, into which we cannot see. */
+ * host name under the same boot id is another container, into which we cannot see. A boot id
+ * that could not be read (no descriptor was left, say) says nothing. */
 static bool is_dead(const char *process, const char *boot, const char *our_boot)
 {
     char host[HOST_SIZE] = "";
@@ -59,7 +60,7 @@ static bool is_dead(const char *process, const char *boot, const char *our_boot)
     unsigned long long start_time;
     long number;
 
-    if (strcmp(boot, our_boot) != 0)
+    if (boot[0] != '\0' && our_boot[0] != '\0' && strcmp(boot, our_boot) != 0)
         return true;
     while (pid != NULL && pid > process && pid[-1] != ':')
         pid--;
