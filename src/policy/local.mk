@@ -24,3 +24,8 @@ EXTRA_DIST += tests/cases/policy/decide.yaml
 unit_tests += tests/unit/test_policy_audit
 tests_unit_test_policy_audit_SOURCES = tests/unit/test_policy_audit.c $(store_fixture)
 tests_unit_test_policy_audit_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_policy_state
+tests_unit_test_policy_state_SOURCES = tests/unit/test_policy_state.c $(store_fixture) $(inject)
+tests_unit_test_policy_state_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_policy_state_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)

@@ -65,3 +65,20 @@ tests_unit_test_store_metrics_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/li
 unit_tests += tests/unit/test_store_views
 tests_unit_test_store_views_SOURCES = tests/unit/test_store_views.c $(store_fixture)
 tests_unit_test_store_views_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+# Sends the calls of libraries to tests/lib/inject.c.
+inject = tests/lib/inject.c tests/lib/inject.h
+inject_wraps = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=json_array \
+  -Wl,--wrap=json_object,--wrap=json_string,--wrap=json_dumps,--wrap=sqlite3_prepare_v2 \
+  -Wl,--wrap=sqlite3_prepare_v3,--wrap=sqlite3_step,--wrap=sqlite3_exec \
+  -Wl,--wrap=sqlite3_column_text,--wrap=EVP_MD_fetch,--wrap=EVP_MD_CTX_new \
+  -Wl,--wrap=EVP_DigestInit_ex2,--wrap=EVP_DigestUpdate,--wrap=EVP_DigestFinal_ex \
+  -Wl,--wrap=secret_random_hex,--wrap=pthread_create,--wrap=fopen,--wrap=fflush \
+  -Wl,--wrap=fdatasync,--wrap=rename,--wrap=read,--wrap=gethostname,--wrap=shm_region \
+  -Wl,--wrap=fclose,--wrap=open
+
+unit_tests += tests/unit/test_store_audit_failures
+tests_unit_test_store_audit_failures_SOURCES = tests/unit/test_store_audit_failures.c \
+  $(store_fixture) $(inject)
+tests_unit_test_store_audit_failures_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_store_audit_failures_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
