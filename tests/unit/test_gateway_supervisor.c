@@ -22,6 +22,7 @@
 #include "gateway/supervisor.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/proc.h"
 
 enum { WORKERS = 3, STUBBORN = 1, CRASHING = 2 };
 
@@ -38,9 +39,10 @@ static void nap(int ms)
     usleep((useconds_t)ms * 1000);
 }
 
+/* An orphan stays a zombie until init comes round to it: that is dead. */
 static bool is_alive(pid_t pid)
 {
-    return kill(pid, 0) == 0 || errno == EPERM;
+    return proc_is_alive(pid, proc_start_time(pid));
 }
 
 /* A worker that accepts nothing: `behaviour` says how it takes its end. */
