@@ -35,14 +35,6 @@ EXTRA_DIST += $(integration_files) $(integration_lib) \
 check-integration: all
 	AGW_BUILD='$(abs_top_builddir)' $(SHELL) $(top_srcdir)/tests/integration/run $(PYTEST_ARGS)
 
-# Part of `make check`, beside the unit tests.
-check-local:
-	@if test "$$AGW_CHECK" = unit; then \
-	  echo 'AGW_CHECK=unit: integration tests left out'; \
-	else \
-	  $(MAKE) $(AM_MAKEFLAGS) check-integration; \
-	fi
-
 # The packages of the test clients, see tests/integration/run.
 distclean-local: distclean-integration
 distclean-integration:
