@@ -277,13 +277,15 @@ def test_T45_no_descriptor_or_thread_is_left_behind(make):
         together(*[stream(port, CLIENT, "mock/chunks-5-100") for _ in range(60)],
                  *[stream(port, CLIENT, "mock/stall", leave_after=0.3) for _ in range(20)],
                  *[stream(port, CLIENT, "mock/cut-3") for _ in range(20)])
-    burst()
-    time.sleep(3)
-    before = open_files()
-    for _ in range(3):
+    counts = []
+    for _ in range(5):
         burst()
-    time.sleep(3)
-    assert open_files() <= before + 10
+        time.sleep(1.2 * env.SLOW)
+        counts.append(open_files())
+    # Warm connections to the upstream are kept, so the number may rise at first, with the
+    # greatest number of calls at once; it must not go on rising.
+    assert counts[-1] <= max(counts[:3]) + 10, counts
+    time.sleep(1.5)
     assert len(os.listdir(f"/proc/{pid}/task")) < 40
 
 
