@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "util/json_write.h"
+
 /* Headers stay small; a body is bounded by what the handler made. */
-enum { HEADERS_MAX = 32768, RETRY_AFTER_MAX_S = 60 };
+enum { HEADERS_MAX = 32768, RETRY_AFTER_MAX_S = 60, REAL_DIGITS = 17 };
 
 void response_init(struct response *r, struct request *request)
 {
@@ -22,7 +24,7 @@ void response_free(struct response *r)
 
 void response_header(struct response *r, const char *name, const char *format, ...)
 {
-    char value[2048];
+    char value[2048] __attribute__((uninitialized)); /* vsnprintf() ends it */
     size_t n = 0;
     va_list args;
 
@@ -33,8 +35,10 @@ void response_header(struct response *r, const char *name, const char *format, .
     for (const char *p = value; *p != '\0'; p++)
         if ((unsigned char)*p >= 0x20 && *p != 0x7f)
             value[n++] = *p;
-    value[n] = '\0';
-    buf_printf(&r->headers, "%s: %s\r\n", name, value);
+    buf_puts(&r->headers, name);
+    buf_append(&r->headers, ": ", 2);
+    buf_append(&r->headers, value, n);
+    buf_append(&r->headers, "\r\n", 2);
 }
 
 const char *response_reason(int status)
@@ -100,30 +104,9 @@ int response_empty(struct response *r, int status)
     return response_head(r, status);
 }
 
-/* jansson escapes controls but not U+2028/9, which some consumers take for line breaks. It
- * hands strings over in pieces that never split a character. */
-static int dump_piece(const char *piece, size_t length, void *arg)
-{
-    struct buf *out = arg;
-    size_t from = 0;
-
-    for (size_t i = 0; i + 2 < length; i++) {
-        if (piece[i] != '\xe2' || piece[i + 1] != '\x80' || (piece[i + 2] & '\xfe') != '\xa8')
-            continue;
-        buf_append(out, piece + from, i - from);
-        buf_puts(out, piece[i + 2] == '\xa8' ? "\\u2028" : "\\u2029");
-        from = i + 3;
-        i += 2;
-    }
-    return buf_append(out, piece + from, length - from);
-}
-
 int response_dump(const json_t *value, struct buf *out)
 {
-    if (json_dump_callback(value, dump_piece, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0 ||
-        out->failed)
-        return AGW_ENOMEM;
-    return 0;
+    return json_write(value, REAL_DIGITS, out) == 0 ? 0 : AGW_ENOMEM;
 }
 
 int response_json(struct response *r, int status, const json_t *value)
