@@ -67,7 +67,7 @@ struct audit {
     /* the writer's alone */
     struct audit_group *group;
     struct audit_ticket *oldest, *newest;
-    int64_t noted;         /* oldest open seq as last written, -1 = never */
+    int64_t noted;         /* as last written: no open seq is below it; 0 = none, -1 = never */
     int64_t retry_us;      /* not before it, while only ends that failed are left */
     int64_t retry_pause_us;
     int64_t log_after_us;

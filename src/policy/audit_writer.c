@@ -17,6 +17,7 @@ enum {
     GROUP_MAX = 2048,          /* rows in one transaction */
     GROUP_ENOUGH = 256,        /* no lingering for more */
     FEW_WAITERS = 2,           /* up to so many in a group is no load */
+    NOTE_ROWS = 5000,          /* how far the note of what is open may lag behind */
     RETRY_MIN_US = 50000, RETRY_MAX_US = 1000000,
     LOG_PAUSE_US = 1000000,
 };
@@ -120,6 +121,14 @@ static int64_t oldest_open(const struct audit *a, const struct audit_group *g)
     return 0;
 }
 
+/* The note says where a later start begins to look, so it may be too low: then that start
+ * looks at some more rows, and we are spared a write with each commit. It may not be 0 while
+ * a request is open. */
+static bool must_note(const struct audit *a, int64_t oldest)
+{
+    return a->noted < 0 || (oldest != 0 && (a->noted == 0 || oldest - a->noted > NOTE_ROWS));
+}
+
 /* Rows and the note of what is open are one transaction: whatever instant this process dies
  * at, every open request can be found. */
 static int write_group(struct audit *a, struct audit_group *g, int64_t *noted, struct err *e)
@@ -133,7 +142,9 @@ static int write_group(struct audit *a, struct audit_group *g, int64_t *noted, s
         return status;
     status = audit_rows_append(a->store, g->db, g->rows, g->count, &g->first_seq, e);
     *noted = oldest_open(a, g);
-    if (status == 0 && *noted != a->noted)
+    if (status == 0 && !must_note(a, *noted))
+        *noted = a->noted;
+    else if (status == 0)
         status = audit_rows_note_open(a->store, g->db, a->process, *noted, e);
     if (status == 0)
         return store_write_commit(a->store, g->db, e);

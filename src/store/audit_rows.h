@@ -46,8 +46,8 @@ struct audit_row {
 int audit_rows_append(struct store *store, struct db *db, const struct audit_row *rows,
                       size_t count, int64_t *first_seq, struct err *e);
 
-/* Notes in the running transaction which is the lowest seq of `process` whose request has
- * not ended, 0 = none: where a later start looks for unfinished requests. */
+/* Notes in the running transaction a seq below which no request of `process` is open, 0 =
+ * none is: from there a later start looks for unfinished requests. */
 int audit_rows_note_open(struct store *store, struct db *db, const char *process,
                          int64_t oldest_open_seq, struct err *e);
 
