@@ -118,7 +118,7 @@ void outcome_log_decision(struct exchange *x)
 {
     const struct decision *d = &x->decision;
     char expires[CLOCK_TEXT_SIZE];
-    struct log_line line;
+    struct log_line line __attribute__((uninitialized)); /* log_begin() does */
 
     log_begin(&line, LOG_INFO, "agent.security.decision");
     log_str(&line, "request_id", x->request.id);
@@ -165,7 +165,7 @@ static void count(struct exchange *x, int64_t duration_us)
 void outcome_log_request(struct exchange *x)
 {
     int64_t duration_us = clock_mono_us() - x->request.started_us;
-    struct log_line line;
+    struct log_line line __attribute__((uninitialized)); /* log_begin() does */
 
     if (outcome_is_audited(x))
         count(x, duration_us);

@@ -60,7 +60,7 @@ static void set_timeout(int fd, int option, int64_t ms)
  * servers send small ones at once, and then no wait needs the run permit given back. */
 static bool is_whole(int fd)
 {
-    unsigned char bytes[8192];
+    unsigned char bytes[8192] __attribute__((uninitialized)); /* recv() says how many it set */
     struct records records;
     ssize_t n = recv(fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
 
@@ -257,7 +257,7 @@ static bool drain(struct fcgi *x)
 {
     int64_t deadline = clock_mono_ms() + DRAIN_MS;
     size_t total = 0;
-    char scratch[4096];
+    char scratch[4096] __attribute__((uninitialized));
 
     if (!x->whole && DRAIN_MS < x->read_ms)
         set_timeout(x->request.ipcFd, SO_RCVTIMEO, DRAIN_MS);
@@ -275,7 +275,7 @@ static bool drain(struct fcgi *x)
 /* Unread bytes at close() would reach the peer as ECONNRESET after our last ones. */
 static void close_quietly(int fd, bool drained)
 {
-    char scratch[4096];
+    char scratch[4096] __attribute__((uninitialized));
     size_t total = 0;
     ssize_t n;
 

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { SECOND_LENGTH = 19 };
+
 static int64_t read_clock(clockid_t id, int64_t per_second)
 {
     struct timespec now;
@@ -31,20 +33,40 @@ int64_t clock_mono_us(void)
     return read_clock(CLOCK_BOOTTIME, 1000000);
 }
 
+/* "2026-11-25T19:01:17" of `seconds`, without NUL. */
+static void spell_second(time_t seconds, char text[SECOND_LENGTH])
+{
+    char spelled[CLOCK_TEXT_SIZE];
+    struct tm tm;
+
+    gmtime_r(&seconds, &tm);
+    /* strftime's %Y does not pad; years below 1000 must sort and parse like the others. */
+    snprintf(spelled, sizeof spelled, "%04d", (tm.tm_year + 1900) % 10000);
+    strftime(spelled + 4, sizeof spelled - 4, "-%m-%dT%H:%M:%S", &tm);
+    memcpy(text, spelled, SECOND_LENGTH);
+}
+
+/* Most times are those of now: each thread keeps the second it spelled last. */
 const char *clock_format(int64_t ms, char text[CLOCK_TEXT_SIZE])
 {
+    static _Thread_local char spelled[SECOND_LENGTH];
+    static _Thread_local time_t of = (time_t)-1;
     const int64_t first = -62167219200000, last = 253402300799999; /* years 0 and 9999 */
     int64_t clamped = ms < first ? first : ms > last ? last : ms;
     int64_t millis = (clamped % 1000 + 1000) % 1000;
     time_t seconds = (time_t)((clamped - millis) / 1000);
-    struct tm tm;
-    size_t used;
 
-    gmtime_r(&seconds, &tm);
-    /* strftime's %Y does not pad; years below 1000 must sort and parse like the others. */
-    snprintf(text, CLOCK_TEXT_SIZE, "%04d", (tm.tm_year + 1900) % 10000);
-    used = 4 + strftime(text + 4, CLOCK_TEXT_SIZE - 4, "-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + used, CLOCK_TEXT_SIZE - used, ".%03dZ", (int)millis);
+    if (seconds != of || spelled[0] == '\0') {
+        spell_second(seconds, spelled);
+        of = seconds;
+    }
+    memcpy(text, spelled, SECOND_LENGTH);
+    text[SECOND_LENGTH] = '.';
+    text[SECOND_LENGTH + 1] = (char)('0' + millis / 100);
+    text[SECOND_LENGTH + 2] = (char)('0' + millis / 10 % 10);
+    text[SECOND_LENGTH + 3] = (char)('0' + millis % 10);
+    text[SECOND_LENGTH + 4] = 'Z';
+    text[SECOND_LENGTH + 5] = '\0';
     return text;
 }
 

@@ -69,16 +69,40 @@ static const char *escape_of(const char *text, size_t size, char scratch[8])
     return scratch;
 }
 
+/* How many of the first bytes stand for themselves. */
+static size_t plain_length(const char *text, size_t length)
+{
+    size_t n = 0;
+
+    while (n < length && (unsigned char)text[n] >= 0x20 && (unsigned char)text[n] < 0x7f &&
+           text[n] != '"' && text[n] != '\\')
+        n++;
+    return n;
+}
+
 size_t json_text_escape(char *out, size_t room, const char *text, size_t length, size_t *used)
 {
     size_t written = 0, at = 0;
     char scratch[8];
 
     while (at < length) {
-        size_t size = json_text_utf8(text + at, length - at);
-        const char *escaped = escape_of(text + at, size, scratch);
-        const char *piece = escaped != NULL ? escaped : text + at;
-        size_t piece_length = escaped != NULL ? strlen(escaped) : size;
+        size_t plain = plain_length(text + at, length - at), size;
+        const char *escaped, *piece;
+        size_t piece_length;
+
+        if (plain > 0) {
+            plain = plain < room - written ? plain : room - written;
+            if (plain == 0)
+                break;
+            memcpy(out + written, text + at, plain);
+            written += plain;
+            at += plain;
+            continue;
+        }
+        size = json_text_utf8(text + at, length - at);
+        escaped = escape_of(text + at, size, scratch);
+        piece = escaped != NULL ? escaped : text + at;
+        piece_length = escaped != NULL ? strlen(escaped) : size;
 
         if (piece_length > room - written)
             break;

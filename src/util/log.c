@@ -13,6 +13,8 @@
 #include "util/clock.h"
 #include "util/json_text.h"
 
+enum { EVENT_MAX = 100 };
+
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 static _Atomic int threshold = LOG_INFO;
 static _Atomic int descriptor = STDERR_FILENO;
@@ -85,9 +87,14 @@ void log_begin(struct log_line *line, enum log_level level, const char *event)
     line->length = 0;
     if (!line->active)
         return;
-    line->length = (size_t)snprintf(
-        line->text, LOG_LINE_MAX, "{\"ts\":\"%s\",\"level\":\"%s\",\"event\":\"%.100s\"",
-        clock_format(clock_wall_ms(), now), level_names[level], event);
+    clock_format(clock_wall_ms(), now);
+    add_raw(line, "{\"ts\":\"", 7);
+    add_raw(line, now, strlen(now));
+    add_raw(line, "\",\"level\":\"", 11);
+    add_raw(line, level_names[level], strlen(level_names[level]));
+    add_raw(line, "\",\"event\":\"", 11);
+    add_raw(line, event, strnlen(event, EVENT_MAX));
+    add_raw(line, "\"", 1);
 }
 
 void log_str(struct log_line *line, const char *field, const char *text)
@@ -111,10 +118,18 @@ void log_str(struct log_line *line, const char *field, const char *text)
 
 void log_int(struct log_line *line, const char *field, int64_t number)
 {
-    char text[24];
+    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    char digits[20];
+    size_t at = sizeof digits;
 
-    if (add_field(line, field))
-        add_raw(line, text, (size_t)snprintf(text, sizeof text, "%lld", (long long)number));
+    if (!add_field(line, field))
+        return;
+    do
+        digits[--at] = (char)('0' + rest % 10);
+    while ((rest /= 10) != 0);
+    if (number < 0)
+        add_raw(line, "-", 1);
+    add_raw(line, digits + at, sizeof digits - at);
 }
 
 void log_bool(struct log_line *line, const char *field, bool yes)

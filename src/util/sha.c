@@ -3,12 +3,23 @@
 #include "util/sha.h"
 
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+static EVP_MD *algorithm;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* EVP_sha256() would be looked up by its name with every digest. */
+static void fetch(void)
+{
+    algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
 void sha_256(const void *data, size_t length, unsigned char digest[SHA_SIZE])
 {
-    if (EVP_Digest(data, length, digest, NULL, EVP_sha256(), NULL) != 1)
+    pthread_once(&once, fetch);
+    if (algorithm == NULL || EVP_Digest(data, length, digest, NULL, algorithm, NULL) != 1)
         abort();
 }
 
