@@ -7,7 +7,7 @@ UNION ALL
 SELECT strftime('%Y-%m-%d %H:%M:%f', ts / 1000.0, 'unixepoch'), kind,
        coalesce(override_id || ' ' || pattern, place, ''), generation, key_id, reason
   FROM audit_event
- WHERE kind NOT IN ('decision', 'access', 'end')
+ WHERE kind <> 'decision' AND kind <> 'access' AND kind <> 'end'
    AND (kind GLOB 'config.*' OR kind GLOB 'override.*' OR kind GLOB 'key.*')
  ORDER BY time DESC
  LIMIT 200;

@@ -32,7 +32,8 @@ static void list_filters(const struct audit_query *q, struct filter filters[FILT
     const struct filter all[FILTERS] = {
         {q->key_id, " AND key_id = ?5", ""},
         {q->agent, " AND agent = ?6", ""},
-        {q->kind, " AND kind = ?7", common ? "" : " AND kind NOT IN ('decision', 'access', 'end')"},
+        {q->kind, " AND kind = ?7",
+         common ? "" : " AND kind <> 'decision' AND kind <> 'access' AND kind <> 'end'"},
         {q->decision, " AND decision = ?8",
          q->decision != NULL && strcmp(q->decision, "deny") == 0
              ? " AND (decision = 'deny' OR outcome = 'denied')"

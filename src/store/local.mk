@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-sql_migrations = sql/0001_initial.sql
+sql_migrations = sql/0001_initial.sql sql/0002_kind_index.sql
 sql_queries = \
   sql/queries/configuration-changes.sql \
   sql/queries/denied-today.sql \

@@ -128,6 +128,55 @@ static void T42_a_killed_migration_is_done_or_not_begun(void **state)
     }
 }
 
+/* Everything the schema says, as one text. */
+static char *schema_of(const char *path)
+{
+    sqlite3 *handle;
+    sqlite3_stmt *statement;
+    char *text;
+
+    assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(handle,
+                                        "SELECT group_concat(type || ' ' || name || ' ' || sql)"
+                                        " FROM (SELECT * FROM sqlite_schema WHERE sql NOT NULL"
+                                        " ORDER BY type, name)", -1, &statement, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    text = strdup((const char *)sqlite3_column_text(statement, 0));
+    sqlite3_finalize(statement);
+    sqlite3_close(handle);
+    return text;
+}
+
+/* From each version there ever was, with rows in it, to the schema of a fresh database. */
+static void T42_every_old_schema_becomes_the_newest(void **state)
+{
+    struct fixture *f = *state;
+    char *fresh = schema_of(f->database);
+
+    for (int old = 1; old < migrate_newest(); old++) {
+        char pragma[60], *upgraded;
+
+        store_close(&f->store);
+        remove_database(f);
+        fixture_sql(f, "PRAGMA journal_mode = wal");
+        for (int i = 0; i < old; i++)
+            fixture_sql(f, migrations[i].sql);
+        snprintf(pragma, sizeof pragma, "PRAGMA user_version = %d", old);
+        fixture_sql(f, pragma);
+        fixture_sql(f, "INSERT INTO audit_event (seq, ts, kind, prev_hash, hash)"
+                       " VALUES (1, 1, 'config.reloaded', 'a', 'b'), (2, 1, 'end', 'b', 'c')");
+        f->store = fixture_open(f);
+        upgraded = schema_of(f->database);
+        assert_string_equal(upgraded, fresh);
+        assert_int_equal(fixture_number(f, "SELECT count(*) FROM audit_event"), 2);
+        assert_int_equal(fixture_number(f, "SELECT count(*) FROM pragma_integrity_check"
+                                           " WHERE integrity_check = 'ok'"), 1);
+        free(upgraded);
+    }
+    free(fresh);
+}
+
 static void a_reader_cannot_write(void **state)
 {
     struct fixture *f = *state;
@@ -433,6 +482,7 @@ int main(void)
         TEST(another_journal_mode_is_refused),
         TEST(what_is_no_database_is_refused),
         TEST(T42_a_killed_migration_is_done_or_not_begun),
+        TEST(T42_every_old_schema_becomes_the_newest),
         TEST(a_reader_cannot_write),
         TEST(T36_a_held_gate_bounds_the_wait),
         TEST(T36_a_held_database_lock_bounds_the_wait),
