@@ -2,26 +2,14 @@
 /* Spells a row unambiguously and links it to the one before. */
 #include "store/audit_chain.h"
 
-#include <pthread.h>
 #include <string.h>
 
 enum { CANONICAL_MAX = 64 << 20 };
 
-static EVP_MD *algorithm;
-
-/* Looking it up costs more than hashing a row. */
-static void fetch(void)
-{
-    algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
-}
-
 int audit_chain_init(struct audit_chain *chain, struct err *e)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-    pthread_once(&once, fetch);
     buf_init(&chain->canonical, CANONICAL_MAX);
-    chain->digest = algorithm;
+    chain->digest = sha_algorithm();
     chain->context = EVP_MD_CTX_new();
     if (chain->digest != NULL && chain->context != NULL)
         return 0;

@@ -3,22 +3,29 @@
 #include "util/sha.h"
 
 #include <openssl/evp.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-static EVP_MD *algorithm;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-/* EVP_sha256() would be looked up by its name with every digest. */
-static void fetch(void)
+/* EVP_sha256() would be looked up by its name with every digest. A failure is not kept. */
+struct evp_md_st *sha_algorithm(void)
 {
+    static _Atomic(EVP_MD *) kept;
+    EVP_MD *algorithm = atomic_load(&kept), *first = NULL;
+
+    if (algorithm != NULL)
+        return algorithm;
     algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (algorithm == NULL || atomic_compare_exchange_strong(&kept, &first, algorithm))
+        return algorithm;
+    EVP_MD_free(algorithm);
+    return first;
 }
 
 void sha_256(const void *data, size_t length, unsigned char digest[SHA_SIZE])
 {
-    pthread_once(&once, fetch);
+    EVP_MD *algorithm = sha_algorithm();
+
     if (algorithm == NULL || EVP_Digest(data, length, digest, NULL, algorithm, NULL) != 1)
         abort();
 }
