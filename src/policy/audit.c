@@ -334,7 +334,8 @@ int audit_record(struct audit *audit, const struct audit_row *row,
     if (status != 0 || trusted)
         return status;
     status = audit_wait(*ticket, e);
-    if (status != 0)
+    /* a row that is only late will be there, and then it wants its end */
+    if (status != 0 && atomic_load(&(*ticket)->first.state) == NODE_FAILED)
         audit_release(ticket);
     return status;
 }
@@ -382,10 +383,11 @@ static int wait_for(struct audit_node *node, struct err *e)
     int64_t wait_ms = node->ticket->audit->options.wait_ms;
     uint32_t state = atomic_load(&node->state);
 
-    if (state == NODE_PENDING || state == NODE_SLEEPING) {
+    if (!node->late && (state == NODE_PENDING || state == NODE_SLEEPING)) {
         permit_wait_begin();
         state = sleep_on(node, clock_mono_us() + wait_ms * 1000);
         permit_wait_end();
+        node->late = state == NODE_PENDING;
     }
     if (state == NODE_COMMITTED)
         return 0;

@@ -40,12 +40,13 @@ bool audit_healthy(const struct audit *audit);
 const char *audit_process(void);
 
 /* Queues a copy of `row` (ts, request_uid, process are filled in). AGW_EAUDIT when the queue
- * is full or the trail is broken; then there is no ticket. */
+ * is full or the trail is broken; then there is no ticket, unless the row was waited for and
+ * is only late: it may still be committed, so the request must be finished as any other. */
 int audit_record(struct audit *audit, const struct audit_row *row,
                  struct audit_ticket **ticket, struct err *e);
 
 /* Waits until the row is committed (gives the run permit back meanwhile). AGW_EAUDIT when it
- * failed or took too long. May be called again. */
+ * failed or took too long. May be called again; who has given up once does not wait again. */
 int audit_wait(struct audit_ticket *ticket, struct err *e);
 
 /* Queues the end row: `row` says outcome, status, tokens, duration ...; identity columns are

@@ -26,6 +26,7 @@ struct audit_node {
     struct audit_ticket *ticket;
     enum audit_row_role role;
     bool urgent;            /* somebody may wait for it */
+    bool late;              /* who waited has given up; that thread's alone */
     _Atomic uint32_t state; /* a futex */
     struct audit_row row;
     char *texts; /* what the row's own texts point into */

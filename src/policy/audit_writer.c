@@ -221,6 +221,14 @@ static void log_failure(struct audit *a, const struct audit_group *g, const stru
     a->not_logged = 0;
 }
 
+/* A full queue keeps no ends of requests that are not on record and so were refused: memory
+ * must last however long the trail is broken. */
+static bool is_surplus(const struct audit *a, struct audit_node *end)
+{
+    return a->count >= a->options.queue_max &&
+           atomic_load(&end->ticket->first.state) == NODE_FAILED;
+}
+
 /* Puts the ends back in front, in order: they are written with the next group. */
 static void put_back(struct audit *a, struct audit_group *g)
 {
@@ -229,6 +237,11 @@ static void put_back(struct audit *a, struct audit_group *g)
 
         if (node->role != AUDIT_ENDS)
             continue;
+        if (is_surplus(a, node)) {
+            settle(node, NODE_FAILED);
+            audit_ticket_drop(node->ticket);
+            continue;
+        }
         node->urgent = false; /* tried again by the clock, not at once */
         if (a->first == NULL)
             a->last = &node->next;

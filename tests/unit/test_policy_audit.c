@@ -300,6 +300,32 @@ static void T36_a_waiter_gives_up_and_its_row_is_written_later(void **state)
     verify(f);
 }
 
+/* After trouble it is audit_record() that waits. A row that is late may come all the same, and
+ * must not stay open for ever. */
+static void T36_a_late_record_is_finished_too(void **state)
+{
+    struct fixture *f = *state;
+    struct audit *audit = start(f->store, 100, 100);
+    struct audit_row row = decision();
+    struct audit_ticket *ticket;
+    int64_t before;
+    struct err e;
+    int gate = hold_gate(f);
+
+    store_trouble_note(f->store);
+    assert_int_equal(audit_record(audit, &row, &ticket, &e), AGW_EAUDIT);
+    assert_non_null(ticket);
+    before = clock_mono_ms();
+    assert_int_equal(audit_wait(ticket, &e), AGW_EAUDIT);
+    assert_in_range(clock_mono_ms() - before, 0, 80); /* it has waited already */
+    finish(audit, &ticket, "internal");
+    close(gate);
+    await_number(f, "SELECT count(*) FROM requests WHERE outcome = 'internal'", 1);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM requests"), 1);
+    audit_stop(&audit);
+    verify(f);
+}
+
 static void a_full_queue_refuses_records_but_no_end(void **state)
 {
     struct fixture *f = *state;
@@ -541,6 +567,7 @@ int main(void)
         TEST(hostile_texts_are_kept_within_bounds),
         TEST(many_processes_and_threads_make_one_trail),
         TEST(T36_a_waiter_gives_up_and_its_row_is_written_later),
+        TEST(T36_a_late_record_is_finished_too),
         TEST(a_full_queue_refuses_records_but_no_end),
         TEST(T31_a_full_disk_refuses_and_recovers),
         TEST(stopping_on_a_dead_disk_is_bounded),
