@@ -193,13 +193,31 @@ struct db *store_acquire(struct store *store, struct err *e)
     return db;
 }
 
+static int step_and_reset(struct db *db, const char *sql, struct err *e)
+{
+    sqlite3_stmt *statement = db_statement(db, sql, e);
+
+    return statement == NULL ? AGW_ESTORE : db_step(db, statement, e);
+}
+
+/* May fail when memory is out; whoever uses the connection next tries again. */
+static bool roll_back(struct db *db)
+{
+    db_reset(db);
+    if (!sqlite3_get_autocommit(db_handle(db)))
+        step_and_reset(db, "ROLLBACK", NULL);
+    return sqlite3_get_autocommit(db_handle(db)) != 0;
+}
+
 void store_release(struct store *store, struct db *db)
 {
+    bool usable;
+
     if (db == NULL)
         return;
-    db_reset(db);
+    usable = roll_back(db);
     pthread_mutex_lock(&store->pool_lock);
-    if (store->idle_count < POOL_IDLE_MAX) {
+    if (usable && store->idle_count < POOL_IDLE_MAX) {
         store->idle[store->idle_count++] = db;
         db = NULL;
     }
@@ -218,13 +236,6 @@ void store_on_checkpoint(struct store *store, void (*fn)(void *arg, struct db *d
     store->checkpointed = fn;
 }
 
-static int step_and_reset(struct db *db, const char *sql, struct err *e)
-{
-    sqlite3_stmt *statement = db_statement(db, sql, e);
-
-    return statement == NULL ? AGW_ESTORE : db_step(db, statement, e);
-}
-
 /* A writer outside the gate (a sqlite3 shell) can hold SQLite's own lock: what is left of
  * the bound is spent waiting for it. */
 int store_write_begin(struct store *store, struct db *db, struct err *e)
@@ -239,17 +250,15 @@ int store_write_begin(struct store *store, struct db *db, struct err *e)
         return status;
     db_set_pending_revision(db, 0);
     db_set_busy_timeout(db, store->options.gate_wait_ms - (clock_mono_ms() - started));
-    status = step_and_reset(db, "BEGIN IMMEDIATE", e);
-    if (status != 0)
+    if (!sqlite3_get_autocommit(db_handle(db)) && !roll_back(db))
+        status = err_set(e, AGW_ESTORE, "a transaction cannot be rolled back");
+    else
+        status = step_and_reset(db, "BEGIN IMMEDIATE", e);
+    if (status != 0) {
+        roll_back(db); /* half a BEGIN is none */
         gate_release(store->gate);
+    }
     return status;
-}
-
-static void roll_back(struct db *db)
-{
-    db_reset(db);
-    if (!sqlite3_get_autocommit(db_handle(db)))
-        step_and_reset(db, "ROLLBACK", NULL);
 }
 
 /* At most once a second: losing less than that with the machine un-expires nothing that was

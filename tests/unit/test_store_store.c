@@ -266,6 +266,26 @@ static void hold_and_die(void *arg)
     kill(getpid(), SIGKILL);
 }
 
+/* What a ROLLBACK leaves behind that failed for want of memory. */
+static void T32_an_open_transaction_is_ended_by_the_next_user(void **state)
+{
+    struct fixture *f = *state;
+    struct db *db;
+    struct err e;
+
+    db = store_acquire(f->store, &e);
+    assert_int_equal(db_exec(db, "BEGIN IMMEDIATE; UPDATE meta SET value = 77", &e), 0);
+    if (store_write_begin(f->store, db, &e) != 0)
+        fail_msg("%s", e.message);
+    assert_int_equal(store_write_commit(f->store, db, &e), 0);
+    assert_int_equal(db_exec(db, "BEGIN IMMEDIATE", &e), 0);
+    store_release(f->store, db);
+    db = store_acquire(f->store, &e);
+    assert_int_equal(sqlite3_get_autocommit(db_handle(db)), 1);
+    store_release(f->store, db);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM meta WHERE value = 77"), 0);
+}
+
 static void the_gate_outlives_no_holder(void **state)
 {
     struct fixture *f = *state;
@@ -486,6 +506,7 @@ int main(void)
         TEST(a_reader_cannot_write),
         TEST(T36_a_held_gate_bounds_the_wait),
         TEST(T36_a_held_database_lock_bounds_the_wait),
+        TEST(T32_an_open_transaction_is_ended_by_the_next_user),
         TEST(the_gate_outlives_no_holder),
         TEST(the_gate_holds_one_thread),
         TEST(a_revision_is_seen_across_processes),
