@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Digests bytes and spells them in hex. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "util/sha.h"
 
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* EVP_sha256() would be looked up by its name with every digest. A failure is not kept. */
@@ -22,12 +23,15 @@ struct evp_md_st *sha_algorithm(void)
     return first;
 }
 
+/* The EVP functions take memory for each digest, and that may fail: a key must not be unknown,
+ * nor a process end, because memory is short. These work on the stack. */
 void sha_256(const void *data, size_t length, unsigned char digest[SHA_SIZE])
 {
-    EVP_MD *algorithm = sha_algorithm();
+    SHA256_CTX context;
 
-    if (algorithm == NULL || EVP_Digest(data, length, digest, NULL, algorithm, NULL) != 1)
-        abort();
+    SHA256_Init(&context);
+    SHA256_Update(&context, data, length);
+    SHA256_Final(digest, &context);
 }
 
 void sha_256_hex(const void *data, size_t length, char hex[SHA_HEX_SIZE])

@@ -10,7 +10,7 @@ enum { SHA_SIZE = 32, SHA_HEX_SIZE = 65 };
 /* OpenSSL's EVP_MD of SHA-256, looked up once; never to be freed. NULL: out of memory. */
 struct evp_md_st *sha_algorithm(void);
 
-/* Aborts only if OpenSSL has no SHA-256 at all. */
+/* Never fails, takes no memory. */
 void sha_256(const void *data, size_t length, unsigned char digest[SHA_SIZE]);
 void sha_256_hex(const void *data, size_t length, char hex[SHA_HEX_SIZE]);
 
