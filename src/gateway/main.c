@@ -17,6 +17,7 @@
 #include "policy/state.h"
 #include "store/store.h"
 #include "util/clock.h"
+#include "util/json_memory.h"
 #include "util/log.h"
 
 /* Described in agent-gateway(8). */
@@ -247,6 +248,7 @@ int main(int argc, char **argv)
 
     if (status >= 0)
         return status;
+    json_memory_init();
     status = read_config(options.config, &sources, &config);
     if (status == EXIT_FINE && !options.check) {
         /* how all instances with these files recognise each other */

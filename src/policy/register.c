@@ -13,6 +13,7 @@
 #include "store/metrics.h"
 #include "util/arena.h"
 #include "util/clock.h"
+#include "util/json_memory.h"
 #include "util/log.h"
 
 /* Roles as a shell user reads them. */
@@ -40,7 +41,7 @@ static bool patterns_text(struct arena *arena, const struct config_patterns *lis
     if (list->present && failures == 0 && (dump = json_dumps(array, JSON_COMPACT)) != NULL)
         *text = arena_strdup(arena, dump);
     json_decref(array);
-    free(dump);
+    json_memory_free(dump);
     return !list->present || *text != NULL;
 }
 
@@ -87,7 +88,7 @@ int policy_register(struct store *store, const char *origin,
         memcpy(c.hash, config->hash, sizeof c.hash);
         status = configurations_accept(store, origin, &c, &config->generation, e);
     }
-    free(text);
+    json_memory_free(text);
     json_decref(value);
     arena_free(&arena);
     return status;

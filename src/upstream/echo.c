@@ -8,6 +8,7 @@
 
 #include "util/buf.h"
 #include "util/clock.h"
+#include "util/json_memory.h"
 #include "util/secret.h"
 #include "util/sha.h"
 
@@ -194,7 +195,7 @@ static int make_id(struct echo *echo)
         if (text == NULL)
             return err_set(echo->e, AGW_ENOMEM, "echoing");
         sha_256_hex(text, strlen(text), hex);
-        free(text);
+        json_memory_free(text);
     }
     snprintf(echo->id, sizeof echo->id, "chatcmpl-%.*s", 2 * ID_BYTES, hex);
     return 0;

@@ -6,6 +6,7 @@ libagw_a_SOURCES += \
   src/util/err.c src/util/err.h \
   src/util/glob.c src/util/glob.h \
   src/util/json_limits.c src/util/json_limits.h \
+  src/util/json_memory.c src/util/json_memory.h \
   src/util/json_read.c src/util/json_read.h \
   src/util/json_text.c src/util/json_text.h \
   src/util/json_write.c src/util/json_write.h \
@@ -23,6 +24,7 @@ unit_tests += \
   tests/unit/test_util_err \
   tests/unit/test_util_glob \
   tests/unit/test_util_json_limits \
+  tests/unit/test_util_json_memory \
   tests/unit/test_util_json_read \
   tests/unit/test_util_json_text \
   tests/unit/test_util_json_write \
@@ -38,6 +40,7 @@ tests_unit_test_util_clock_SOURCES = tests/unit/test_util_clock.c
 tests_unit_test_util_err_SOURCES = tests/unit/test_util_err.c
 tests_unit_test_util_glob_SOURCES = tests/unit/test_util_glob.c
 tests_unit_test_util_json_limits_SOURCES = tests/unit/test_util_json_limits.c
+tests_unit_test_util_json_memory_SOURCES = tests/unit/test_util_json_memory.c
 tests_unit_test_util_json_text_SOURCES = tests/unit/test_util_json_text.c
 tests_unit_test_util_log_SOURCES = tests/unit/test_util_log.c
 tests_unit_test_util_permit_SOURCES = tests/unit/test_util_permit.c
