@@ -8,6 +8,7 @@
 #include "config/load.h"
 #include "config/build.h"
 #include "util/buf.h"
+#include "util/json_text.h"
 
 static void add(struct config_errors *errors, const char *file, int line, int column,
                 char *message)
@@ -40,6 +41,8 @@ void config_errors_add(struct config_errors *errors, const char *file, int line,
     }
     va_start(args, format);
     length = vasprintf(&message, format, args);
+    if (length >= 0)
+        json_text_repair(message);
     va_end(args);
     add(errors, file, line, column, length < 0 ? NULL : message);
 }

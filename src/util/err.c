@@ -45,6 +45,7 @@ fill(struct err *e, int code, bool is_public, const char *param, const char *for
         return code;
     if (vsnprintf(message, sizeof message, format, args) >= (int)sizeof message)
         drop_cut_sequence(message, sizeof message - 1);
+    json_text_repair(message);
     if (param != NULL && snprintf(field, sizeof field, "%s", param) >= (int)sizeof field)
         drop_cut_sequence(field, sizeof field - 1);
     err_reset(e);

@@ -113,3 +113,19 @@ size_t json_text_escape(char *out, size_t room, const char *text, size_t length,
     *used = at;
     return written;
 }
+
+void json_text_repair(char *text)
+{
+    size_t left = strlen(text);
+
+    while (left > 0) {
+        size_t size = json_text_utf8(text, left);
+
+        if (size == 0) {
+            *text = '?';
+            size = 1;
+        }
+        text += size;
+        left -= size;
+    }
+}

@@ -15,4 +15,8 @@ size_t json_text_escape(char *out, size_t room, const char *text, size_t length,
  * surrogate, cut, above U+10FFFF). */
 size_t json_text_utf8(const char *text, size_t length);
 
+/* Puts '?' in the place of bytes that are not UTF-8, as a cut leaves them ("%.64s"): a message
+ * must not become unsayable in JSON. */
+void json_text_repair(char *text);
+
 #endif

@@ -120,9 +120,23 @@ static void an_escape_is_never_split(void **state)
     }
 }
 
+static void repair_leaves_utf8_alone_and_marks_the_rest(void **state)
+{
+    char whole[] = "a\u00e9\u2028\U0001f600", cut[] = "x\xef\xbb'\xff\xc3", empty[] = "";
+
+    (void)state;
+    json_text_repair(whole);
+    assert_string_equal(whole, "a\u00e9\u2028\U0001f600");
+    json_text_repair(cut);
+    assert_string_equal(cut, "x?" "?'?" "?");
+    json_text_repair(empty);
+    assert_string_equal(empty, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(repair_leaves_utf8_alone_and_marks_the_rest),
         cmocka_unit_test(table),
         cmocka_unit_test(sequences_agree_with_jansson),
         cmocka_unit_test(whatever_comes_the_result_is_one_json_line),
