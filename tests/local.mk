@@ -6,11 +6,13 @@ dist_check_SCRIPTS += tests/build/test_hardening
 include tests/fuzz/local.mk
 include tests/integration/local.mk
 include tests/bench/local.mk
+include tests/faults/local.mk
 
 # After the unit tests, never beside them: both measure time.
 check-local: check-TESTS
 	@if test "$$AGW_CHECK" = unit; then \
-	  echo "AGW_CHECK=unit: the integration tests are left out"; \
+	  echo "AGW_CHECK=unit: the integration and fault tests are left out"; \
 	else \
-	  $(MAKE) $(AM_MAKEFLAGS) check-integration; \
+	  $(MAKE) $(AM_MAKEFLAGS) check-integration && \
+	  $(MAKE) $(AM_MAKEFLAGS) check-faults-sample; \
 	fi

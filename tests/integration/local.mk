@@ -23,8 +23,8 @@ integration_files = \
 integration_lib = \
   tests/lib/activate.py tests/lib/clients.py tests/lib/env.py \
   tests/lib/fixtures.py tests/lib/gateway.py tests/lib/mock.py \
-  tests/lib/mock_upstream.py tests/lib/procs.py tests/lib/strict.py tests/lib/webserver.py \
-  tests/lib/wire.py tests/lib/node/client.mjs tests/lib/node/frameworks.mjs \
+  tests/lib/mock_upstream.py tests/lib/procs.py tests/lib/routes.py tests/lib/strict.py \
+  tests/lib/webserver.py tests/lib/wire.py tests/lib/node/client.mjs tests/lib/node/frameworks.mjs \
   tests/lib/node/package.json tests/lib/node/package-lock.json
 
 EXTRA_DIST += $(integration_files) $(integration_lib) \

@@ -15,6 +15,7 @@ Each record says when the call arrived, when it ended, and whether the caller le
 the answer was complete ("cancelled"). Only the standard library is used.
 """
 import asyncio
+import functools
 import gzip
 import json
 import re
@@ -262,8 +263,13 @@ async def do_forged(call):
     await call.end_stream()
 
 
+@functools.cache
+def gzip_bomb():
+    return gzip.compress(b"0" * (100 << 20), 6)
+
+
 async def do_gzip_bomb(call):
-    data = gzip.compress(b"0" * (100 << 20), 6)
+    data = gzip_bomb()
     await call.head(200, "text/event-stream" if call.stream else "application/json", len(data),
                     ["content-encoding: gzip"])
     await call.send(data)

@@ -5,13 +5,15 @@ What contrib/ ships is used as it is: only the socket's path and the address are
 (Apache takes them as defines). Around it stands the least that the distribution's main
 configuration would say: modules, logs, pid file, user.
 """
+import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import socket
 
 import env
-from procs import Process, free_port, wait_until
+from procs import Process, descendants, free_port, is_running, wait_until
 
 SOCKET = "/run/agent-gateway/fcgi.sock"
 LISTEN = "127.0.0.1:8000"
@@ -42,7 +44,8 @@ class WebServer:
         self.edit = edit or (lambda text: text)
         for attempt in range(3):  # somebody else may take the port between look and use
             self.port = free_port()
-            self.process = Process(getattr(self, "_" + name)(), self.directory, name)
+            self.argv = getattr(self, "_" + name)()
+            self.process = Process(self.argv, self.directory, name)
             try:
                 wait_until(self._answers, 10, f"{name} on port {self.port}")
                 return
@@ -131,6 +134,20 @@ Include "{self.directory}/gateway.conf"
         log = self.directory / "error.log"
         text = log.read_text(errors="replace") if log.exists() else ""
         return f"--- {self.name}\n{self.process.stderr()}{text}"
+
+    def kill(self):
+        """kill -9 of all its processes."""
+        family = [self.process.pid, *descendants(self.process.pid)]
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        wait_until(lambda: not any(is_running(pid) for pid in family), 5, f"death of {self.name}")
+
+    def restart(self):
+        """The same server on the same port, after kill() or stop()."""
+        self.process = Process(self.argv, self.directory, self.name)
+        wait_until(self._answers, 10, f"{self.name} on port {self.port} again", step=0.005)
 
     def stop(self):
         return self.process.stop(timeout=10)

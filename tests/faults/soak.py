@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""T45: load for a long time with a fault every ten seconds; memory, descriptors and threads
+must not grow, and all invariants hold at the end. Run by tests/faults/soak."""
+import errno
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import fixtures
+import invariants
+from gateway import KEYS, Gateway
+from mock import Mock
+from shim import SYNCS, WRITES, Shim
+from webserver import WebServer
+from wire import request, stream, together
+
+SECONDS = int(os.environ.get("SOAK_SECONDS", "1800"))
+EVERY = float(os.environ.get("SOAK_FAULT_EVERY", "10"))
+WARM = min(60, SECONDS / 5)
+GROWTH_KIB = 64  # of memory for 10,000 requests
+MODELS = ["mock/ok", "echo/echo", "mock/ok", "mock/chunks-5-100", "mock/forbidden"]
+
+
+class Soak:
+    def __init__(self, directory):
+        self.mock, self.shim = Mock(directory), Shim(directory)
+        # One worker is never killed, so that its growth can be seen.
+        self.gateway = Gateway(directory / "soak", self.mock, mode="activated",
+                               environment=self.shim.environment,
+                               gateway={"workers": 2, "threads": {"min": 4, "max": 64, "idle": 2},
+                                        "audit": {"wait": 2}, "database": {"gate_wait": 2}})
+        self.gateway.start()
+        self.server = WebServer(self.gateway.directory, self.gateway.socket, "lighttpd")
+        self.watched = self.gateway.workers()[0]
+        self.faults = {}
+
+    def size(self):
+        """Resident memory (KiB), descriptors and threads of the watched worker."""
+        text = pathlib.Path(f"/proc/{self.watched}/status").read_text()
+        memory = next(int(line.split()[1]) for line in text.splitlines()
+                      if line.startswith("RssAnon"))
+        return memory, len(os.listdir(f"/proc/{self.watched}/fd")), \
+            len(os.listdir(f"/proc/{self.watched}/task"))
+
+    def quiet_size(self):
+        """The same after the threads past `min` have ended."""
+        time.sleep(4)
+        return self.size()
+
+    # -- faults -------------------------------------------------------------------------
+
+    def kill_the_other_worker(self):
+        others = [pid for pid in self.gateway.workers() if pid != self.watched]
+        if others:
+            os.kill(others[0], signal.SIGKILL)
+
+    def restart_the_web_server(self):
+        self.server.kill()
+        self.server.restart()
+
+    def failing_disk(self):
+        self.shim.refuse_io(random.choice([WRITES, SYNCS]), errno.EIO, random.choice([1, 3]))
+        time.sleep(1)
+        self.shim.behave()
+
+    def no_threads(self):
+        self.shim.no_threads = 1
+        time.sleep(1)
+        self.shim.behave()
+
+    def held_lock(self):
+        subprocess.run(["flock", f"{self.gateway.database}.gate", "sleep", "1"], check=False)
+
+    def clients_leave(self):
+        together(*[stream(self.server.port, KEYS["client"], "mock/chunks-40-250", leave_after=1)
+                   for _ in range(20)])
+
+    def bad_provider(self):
+        together(*[stream(self.server.port, KEYS["client"], f"mock/{model}", leave_after=5)
+                   for model in ("cut-3", "stall", "reset", "big-line", "not-json", "forged")])
+
+    def reload(self):
+        self.gateway.signal(signal.SIGHUP)
+
+    def strike(self):
+        name = random.choice(["kill_the_other_worker", "restart_the_web_server", "failing_disk",
+                              "no_threads", "held_lock", "clients_leave", "bad_provider", "reload"])
+        self.faults[name] = self.faults.get(name, 0) + 1
+        getattr(self, name)()
+
+    # -- the run ------------------------------------------------------------------------
+
+    def load(self, seconds, strike=True):
+        end, at = time.monotonic() + seconds, time.monotonic() + EVERY
+        with invariants.Load(self.server.port, clients=10, models=MODELS, streams=0.2) as load:
+            while time.monotonic() < end:
+                time.sleep(0.2)
+                if strike and time.monotonic() >= at:
+                    self.strike()
+                    at = time.monotonic() + EVERY
+        return load.seen
+
+    def served(self):
+        """Requests that the watched worker has answered."""
+        return self.gateway.sql("SELECT count(*) AS n FROM audit_event WHERE outcome IS NOT NULL"
+                                " AND process LIKE ?", f"%:{self.watched}:%")[0]["n"]
+
+    def run(self):
+        for name in ("failing_disk", "no_threads", "held_lock", "clients_leave", "bad_provider",
+                     "reload"):
+            getattr(self, name)()  # caches and pools fill with the first of each
+        seen = self.load(WARM)
+        before, served = self.quiet_size(), self.served()
+        seen.update(self.load(max(5, SECONDS - WARM)))
+        after, served = self.quiet_size(), self.served() - served
+        figures = invariants.check(self.gateway, self.server.port, seen, drift_max=len(seen))
+        growth = (after[0] - before[0]) * 10000 / max(served, 1)
+        print(f"soak: {SECONDS} s, {len(seen)} requests, faults {self.faults}, {figures}")
+        print(f"soak: the watched worker answered {served}; before and after: memory"
+              f" {before[0]} {after[0]} KiB, descriptors {before[1]} {after[1]}, threads"
+              f" {before[2]} {after[2]}; growth {growth:.0f} KiB for 10,000 requests")
+        problems = [line for line in self.gateway.events("worker.exited")
+                    if line.get("signal") not in (None, signal.SIGKILL)]
+        if served >= 10000 and growth > GROWTH_KIB:
+            problems.append(f"memory grows by {growth:.0f} KiB for 10,000 requests")
+        if after[1] > before[1] + 8:
+            problems.append("descriptors stay behind")
+        if after[2] > before[2] + 2:
+            problems.append("threads stay behind")
+        return problems
+
+    def stop(self):
+        self.server.stop()
+        self.gateway.stop()
+        self.mock.stop()
+
+
+def main():
+    fixtures.pytest_configure()
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="agw-", dir="/tmp"))
+    directory.chmod(0o755)
+    soak = Soak(directory)
+    try:
+        problems = soak.run()
+        assert request(soak.server.port, "GET", "/health").status == 200
+    finally:
+        soak.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+    for problem in problems:
+        print(f"soak: {problem}")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
