@@ -61,13 +61,31 @@ static void check_tools(struct build *b, const struct tree_node *node)
             build_error(b, n, "there is no tool '%.100s'", n->text);
 }
 
+static bool any_serves(const struct config *c, const char *model)
+{
+    for (size_t i = 0; i < c->upstream_count; i++) {
+        const struct config_upstream *u = &c->upstreams[i];
+
+        if (config_serves(u->provider, !u->models.present, u->models.patterns, u->models.count,
+                          model))
+            return true;
+    }
+    return false;
+}
+
+/* An agent without an upstream leaves the choice to priority, weight and models. */
 static void check_upstream(struct build *b, const struct tree_node *node,
                            const struct config_agent *agent)
 {
     const struct tree_node *own = tree_get(node, "upstream");
 
-    if (!b->usable[CONFIG_UPSTREAMS] || agent->upstream == NULL ||
-        config_find_upstream(b->config, agent->upstream) != NULL)
+    if (!b->usable[CONFIG_UPSTREAMS])
+        return;
+    if (agent->upstream == NULL && own == NULL && agent->kind == AGENT_DECLARATIVE &&
+        agent->model != NULL && !any_serves(b->config, agent->model))
+        build_error(b, node, "no upstream serves the model '%.100s', and the agent names none",
+                    agent->model);
+    if (agent->upstream == NULL || config_find_upstream(b->config, agent->upstream) != NULL)
         return;
     if (own != NULL)
         build_error(b, own, "there is no upstream '%s'", agent->upstream);
@@ -90,8 +108,6 @@ static void check_kind(struct build *b, const struct tree_node *node,
     }
     if (module != NULL)
         build_error(b, module, "'module' is for agents of kind sdk only");
-    if (agent->upstream == NULL && tree_get(node, "upstream") == NULL)
-        build_error(b, node, "'upstream' is missing, and the defaults name none");
     if (agent->model == NULL && tree_get(node, "model") == NULL)
         build_error(b, node, "'model' is missing, and the defaults name none");
 }

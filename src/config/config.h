@@ -184,4 +184,10 @@ void config_release(struct config **config);
 const struct config_agent *config_find_agent(const struct config *c, const char *id);
 const struct config_upstream *config_find_upstream(const struct config *c, const char *name);
 
+/* Whether an upstream with these model patterns may be asked for `model`. Without patterns
+ * (`any`) it serves every model; but the echo then only serves "echo*", so that it never
+ * stands in for a real provider by accident. */
+bool config_serves(enum config_provider provider, bool any, const char *const *patterns,
+                   size_t count, const char *model);
+
 #endif

@@ -189,7 +189,7 @@ const struct option schema_options[] = {
      DEFAULT("declarative"), FIELD(config_agent, kind),
      HELP("declarative: described here. sdk: a module of the runner.")},
     {CONFIG_AGENTS, "agents[].upstream", OPTION_NAME, RELOADABLE,
-     FIELD(config_agent, upstream), HELP("Upstream that is asked first.")},
+     FIELD(config_agent, upstream), HELP("Upstream that is asked first; none: by priority, weight and models.")},
     {CONFIG_AGENTS, "agents[].model", OPTION_TEXT, RELOADABLE, RANGE(1, 128),
      FIELD(config_agent, model), HELP("Model that the upstream is asked for.")},
     {CONFIG_AGENTS, "agents[].instructions", OPTION_LINES, RELOADABLE, RANGE(0, 262144),

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/build.h"
+#include "util/glob.h"
 
 /* Bounds what hostile files of the largest size can take. */
 enum { ARENA_MAX = 512 << 20 };
@@ -72,4 +73,15 @@ const struct config_upstream *config_find_upstream(const struct config *c, const
         if (c->upstreams[i].name != NULL && strcmp(c->upstreams[i].name, name) == 0)
             return &c->upstreams[i];
     return NULL;
+}
+
+bool config_serves(enum config_provider provider, bool any, const char *const *patterns,
+                   size_t count, const char *model)
+{
+    if (any)
+        return provider != PROVIDER_ECHO || glob_match("echo*", model);
+    for (size_t i = 0; i < count; i++)
+        if (glob_match(patterns[i], model))
+            return true;
+    return false;
 }

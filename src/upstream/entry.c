@@ -8,7 +8,6 @@
 #include <strings.h>
 
 #include "util/buf.h"
-#include "util/glob.h"
 #include "util/secret.h"
 
 enum {
@@ -191,12 +190,8 @@ void entry_release(struct upstream_entry **slot)
 
 bool entry_serves(const struct upstream_entry *entry, const char *model)
 {
-    if (entry->any_model)
-        return entry->provider != PROVIDER_ECHO || glob_match("echo*", model);
-    for (size_t i = 0; i < entry->model_count; i++)
-        if (glob_match(entry->models[i], model))
-            return true;
-    return false;
+    return config_serves(entry->provider, entry->any_model,
+                         (const char *const *)entry->models, entry->model_count, model);
 }
 
 bool entry_leaks(const struct upstream_entry *entry, const char *text)

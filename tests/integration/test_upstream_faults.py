@@ -16,13 +16,13 @@ CLIENT = KEYS["client"]
 @pytest.fixture
 def sites(make, mock, rid):
     """Makes a gateway whose upstreams are sites of the mock that only this test uses."""
-    def build(specs, agents=None, **options):
+    def build(specs, agents=None, defaults=None, **options):
         upstreams = [upstream(name, mock.base_url(f"{rid}-{name}"), **more)
                      for name, more in specs.items()]
         gateway = make.gateway(
             upstreams={"upstreams": upstreams},
-            agents={"defaults": {"namespace": "mock", "upstream": next(iter(specs)),
-                                 "model": "ok"},
+            agents={"defaults": defaults or {"namespace": "mock", "model": "ok",
+                                             "upstream": next(iter(specs))},
                     "agents": agents or [agent(name, upstream=next(iter(specs)))
                                          for name in ("ok", "status-429-retry-1", "cut-3")]},
             gateway={"workers": 1}, **options)
@@ -107,6 +107,16 @@ def test_weights_share_the_load(sites):
     assert {one.status for one in seen} == {200}
     a, b = len(calls("a")), len(calls("b"))
     assert a + b == 80 and 55 <= a <= 65, (a, b)
+
+
+def test_an_agent_without_an_upstream_is_balanced_from_the_first_call(sites):
+    _, port, calls, _ = sites({"a": {"weight": 3}, "b": {"weight": 1}, "spare": {"priority": 2}},
+                              agents=[{"name": "ok"}], defaults={"namespace": "mock", "upstream": None,
+                                                                 "model": "ok"})
+    seen = together(*[stream(port, CLIENT, "mock/ok", stream_it=False) for _ in range(80)])
+    assert {one.status for one in seen} == {200}
+    a, b = len(calls("a")), len(calls("b"))
+    assert a + b == 80 and 55 <= a <= 65 and calls("spare") == [], (a, b)
 
 
 def test_breaker_opens_spares_and_closes(sites):
