@@ -38,8 +38,9 @@ static int hash_row(sqlite3_stmt *statement, struct audit_chain *chain,
             continue;
         }
         text = (const char *)sqlite3_column_text(statement, i);
+        /* NULL when memory is out, whatever length the column has. */
         audit_chain_text(chain, text == NULL ? "" : text,
-                         (size_t)sqlite3_column_bytes(statement, i));
+                         text == NULL ? 0 : (size_t)sqlite3_column_bytes(statement, i));
     }
     return audit_chain_end(chain, prev == NULL ? "" : prev, hash, e);
 }
