@@ -65,7 +65,9 @@ static int read_source(const char *path, bool optional, struct config_source *so
         return 1;
 #pragma GCC diagnostic push
 /* False: config_sources_free() frees it with the array, which gcc 12 does not follow. */
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+#endif
     source->path = strdup(path);
     if (fd >= 0) {
 #pragma GCC diagnostic pop
