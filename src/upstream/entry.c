@@ -104,7 +104,9 @@ static int copy_headers(struct upstream_entry *entry, const struct config_upstre
 #pragma GCC diagnostic push
 /* False: the entry that is filled was zeroed, so nothing is overwritten; and entry_new() frees
  * what a failure left. gcc 12 follows neither through the arrays. */
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+#endif
 static int copy_text(char **to, const char *text)
 {
     *to = text == NULL ? NULL : strdup(text);
