@@ -31,6 +31,7 @@ struct fcgi {
     bool whole;     /* the request had arrived entirely: reading it cannot block */
     bool keep;      /* FCGI_KEEP_CONN */
     bool failed;    /* the connection is of no further use */
+    bool flushed;   /* something has been written */
 };
 
 int fcgi_init(void)
@@ -167,13 +168,19 @@ ssize_t fcgi_read(struct fcgi *x, char *data, size_t size)
     return n;
 }
 
-/* Until the peer takes bytes; only then does libfcgi write, which so cannot block long. */
+/* Until the peer takes bytes; only then does libfcgi write, which so cannot block long. The
+ * first buffer fits into any socket's: all earlier bytes have been read when a request comes. */
 static int wait_writable(struct fcgi *x)
 {
     struct pollfd p = {.fd = x->request.ipcFd, .events = POLLOUT};
     int64_t deadline;
-    int n = poll(&p, 1, 0);
+    int n;
 
+    if (!x->flushed) {
+        x->flushed = true;
+        return 0;
+    }
+    n = poll(&p, 1, 0);
     if (n == 0) {
         deadline = clock_mono_ms() + x->write_ms;
         permit_wait_begin();

@@ -18,7 +18,7 @@ enum { STACK_SIZE = 128 << 10 };
 
 struct thread {
     struct pool *pool;
-    struct thread *next, *previous; /* among the parked */
+    struct thread *next, *previous; /* among the parked, or (next) the ended */
     void *task;                     /* given, not yet taken */
     pthread_cond_t wake;
 };
@@ -30,6 +30,7 @@ struct pool {
     pthread_attr_t attributes;
     pthread_condattr_t monotonic;
     struct thread *parked; /* the last parked first */
+    struct thread *ended_threads; /* somebody may be about to signal one still */
     int count;             /* threads that exist */
     int busy;              /* of them, with a task */
     bool stopping;
@@ -129,8 +130,8 @@ static void *thread_main(void *arg)
         pthread_mutex_lock(&pool->lock);
     } while (await_task(t));
     pool->count--;
-    pthread_cond_destroy(&t->wake);
-    free(t);
+    t->next = pool->ended_threads;
+    pool->ended_threads = t;
     /* pool_stop() may free the pool as soon as the lock is free */
     pthread_cond_broadcast(&pool->ended);
     pthread_mutex_unlock(&pool->lock);
@@ -139,17 +140,20 @@ static void *thread_main(void *arg)
 
 static int add_thread(struct pool *pool, void *task)
 {
-    struct thread *t = calloc(1, sizeof *t);
+    struct thread *t = pool->ended_threads;
     pthread_t id;
 
-    if (t == NULL)
+    if (t != NULL)
+        pool->ended_threads = t->next;
+    else if ((t = calloc(1, sizeof *t)) == NULL)
         return AGW_EOVERLOAD;
+    else
+        pthread_cond_init(&t->wake, &pool->monotonic);
     t->pool = pool;
     t->task = task;
-    pthread_cond_init(&t->wake, &pool->monotonic);
     if (pthread_create(&id, &pool->attributes, thread_main, t) != 0) {
-        pthread_cond_destroy(&t->wake);
-        free(t);
+        t->next = pool->ended_threads;
+        pool->ended_threads = t;
         return AGW_EOVERLOAD;
     }
     pool->count++;
@@ -170,12 +174,14 @@ int pool_give(struct pool *pool, void *task)
         unpark(t);
         t->task = task;
         pool->busy++;
-        pthread_cond_signal(&t->wake);
         rc = 0;
     } else if (pool->count < pool->options.max_threads) {
         rc = add_thread(pool, task);
     }
     pthread_mutex_unlock(&pool->lock);
+    /* Not under the lock: the thread would wake only to wait for it. */
+    if (rc == 0 && t != NULL)
+        pthread_cond_signal(&t->wake);
     return rc;
 }
 
@@ -199,6 +205,13 @@ int pool_stop(struct pool **pool_pointer, int64_t wait_ms)
     if (left > 0)
         return left;
     *pool_pointer = NULL;
+    while (pool->ended_threads != NULL) {
+        struct thread *t = pool->ended_threads;
+
+        pool->ended_threads = t->next;
+        pthread_cond_destroy(&t->wake);
+        free(t);
+    }
     pthread_cond_destroy(&pool->ended);
     pthread_mutex_destroy(&pool->lock);
     pthread_attr_destroy(&pool->attributes);

@@ -272,8 +272,9 @@ static struct audit_ticket *new_ticket(struct audit *audit, const struct audit_r
     return ticket;
 }
 
-/* Under the lock. The writer is woken only when what it waits for may have changed. */
-static void enqueue(struct audit *audit, struct audit_node *node)
+/* Under the lock. Whether the writer is to be woken: what it waits for may have changed. The
+ * caller does it after the lock, for which the writer would only have to wait again. */
+static bool enqueue(struct audit *audit, struct audit_node *node)
 {
     bool was_empty = audit->count == 0;
 
@@ -284,17 +285,16 @@ static void enqueue(struct audit *audit, struct audit_node *node)
     audit->count++;
     if (node->urgent && audit->urgent++ == 0)
         audit->urgent_since_us = node->queued_us;
-    if (was_empty || (node->urgent &&
-                      (audit->urgent == 1 || audit->urgent >= audit->last_urgent)))
-        pthread_cond_signal(&audit->work);
     metrics_audit_queue(audit->count);
+    return was_empty ||
+           (node->urgent && (audit->urgent == 1 || audit->urgent >= audit->last_urgent));
 }
 
 static int put_first(struct audit *audit, const struct audit_row *row,
                      enum audit_row_role role, struct audit_ticket **out, struct err *e)
 {
     struct audit_ticket *ticket = new_ticket(audit, row, role);
-    bool full;
+    bool full, wake = false;
 
     if (ticket == NULL)
         return err_set(e, AGW_ENOMEM, "recording a request");
@@ -302,8 +302,10 @@ static int put_first(struct audit *audit, const struct audit_row *row,
     pthread_mutex_lock(&audit->lock);
     full = audit->count >= audit->options.queue_max || audit->stopping;
     if (!full)
-        enqueue(audit, &ticket->first);
+        wake = enqueue(audit, &ticket->first);
     pthread_mutex_unlock(&audit->lock);
+    if (wake)
+        pthread_cond_signal(&audit->work);
     if (full) {
         audit_ticket_drop(ticket);
         audit_ticket_drop(ticket);
@@ -432,13 +434,15 @@ static void fill_end(struct audit_ticket *ticket, const struct audit_row *row)
         end->streaming = first->streaming;
 }
 
-/* Under the lock; false when there is none within `wait_ms`. */
+/* Under the lock; false when there is none within `wait_ms`. If it had to wait, the run
+ * permit is given back and is to be taken again after the lock. */
 static bool wait_for_room(struct audit *audit, int64_t wait_ms)
 {
     struct timespec until;
 
     if (audit->count < audit->options.queue_max)
         return true;
+    permit_wait_begin();
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += wait_ms / 1000 + 1;
     while (audit->count >= audit->options.queue_max && !audit->stopping)
@@ -452,15 +456,16 @@ static bool wait_for_room(struct audit *audit, int64_t wait_ms)
 static void put_end(struct audit *audit, struct audit_ticket *ticket,
                     const struct audit_row *row)
 {
-    bool room;
+    bool room, wake;
 
     fill_end(ticket, row);
-    permit_wait_begin();
     pthread_mutex_lock(&audit->lock);
     room = wait_for_room(audit, audit->options.wait_ms);
-    enqueue(audit, &ticket->end);
+    wake = enqueue(audit, &ticket->end);
     pthread_mutex_unlock(&audit->lock);
     permit_wait_end();
+    if (wake)
+        pthread_cond_signal(&audit->work);
     if (!room)
         log_message(LOG_ERROR, "audit.failed", "the queue is full: an end row was put on top");
 }
