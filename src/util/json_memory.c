@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "util/json_pool.h"
+
 union cell {
     union cell *next;
     max_align_t align;
@@ -44,7 +46,7 @@ static void give_back(union cell *cell)
 static void *take(size_t size)
 {
     static const char words[] = "agent-gateway: out of memory\n";
-    void *p = malloc(size);
+    void *p = json_pool_take(size);
 
     if (p != NULL || size > JSON_MEMORY_SMALL)
         return p;
@@ -60,10 +62,11 @@ void json_memory_free(void *p)
     if ((uintptr_t)p >= (uintptr_t)cells && (uintptr_t)p < (uintptr_t)(cells + JSON_MEMORY_RESERVE))
         give_back(p);
     else
-        free(p);
+        json_pool_put(p);
 }
 
 void json_memory_init(void)
 {
+    json_pool_init();
     json_set_alloc_funcs(take, json_memory_free);
 }
