@@ -61,7 +61,7 @@ static void set_timeout(int fd, int option, int64_t ms)
  * servers send small ones at once, and then no wait needs the run permit given back. */
 static bool is_whole(int fd)
 {
-    unsigned char bytes[8192] __attribute__((uninitialized)); /* recv() says how many it set */
+    unsigned char bytes[4096] __attribute__((uninitialized)); /* recv() says how many it set */
     struct records records;
     ssize_t n = recv(fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
 

@@ -7,7 +7,7 @@
 
 #include "net/http_tls.h"
 
-enum { RECEIVE_BUFFER = 8192, KEEPALIVE_S = 30 };
+enum { RECEIVE_BUFFER = 4096, KEEPALIVE_S = 30 }; /* a buffer for each open stream */
 
 struct http_pool {
     pthread_mutex_t lock;
