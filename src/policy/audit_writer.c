@@ -29,6 +29,7 @@ struct audit_group {
     struct audit_row rows[GROUP_MAX];
     size_t count;
     int64_t first_seq;
+    int64_t noted;             /* audit.noted once it is committed */
 };
 
 /* When the queue (not empty) is to be committed. A row somebody waits for is committed at
@@ -129,29 +130,6 @@ static bool must_note(const struct audit *a, int64_t oldest)
     return a->noted < 0 || (oldest != 0 && (a->noted == 0 || oldest - a->noted > NOTE_ROWS));
 }
 
-/* Rows and the note of what is open are one transaction: whatever instant this process dies
- * at, every open request can be found. */
-static int write_group(struct audit *a, struct audit_group *g, int64_t *noted, struct err *e)
-{
-    int status;
-
-    if (g->db == NULL && (g->db = store_acquire(a->store, e)) == NULL)
-        return AGW_ESTORE;
-    status = store_write_begin(a->store, g->db, e);
-    if (status != 0)
-        return status;
-    status = audit_rows_append(a->store, g->db, g->rows, g->count, &g->first_seq, e);
-    *noted = oldest_open(a, g);
-    if (status == 0 && !must_note(a, *noted))
-        *noted = a->noted;
-    else if (status == 0)
-        status = audit_rows_note_open(a->store, g->db, a->process, *noted, e);
-    if (status == 0)
-        return store_write_commit(a->store, g->db, e);
-    store_write_rollback(a->store, g->db);
-    return status;
-}
-
 static void link_open(struct audit *a, struct audit_ticket *t, int64_t seq)
 {
     t->seq = seq;
@@ -188,8 +166,14 @@ static void settle(struct audit_node *node, enum audit_node_state state)
         syscall(SYS_futex, &node->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-static void group_committed(struct audit *a, struct audit_group *g)
+/* Called with the commit: its rows' tickets are not the group's any more afterwards. */
+static void group_committed(void *arg)
 {
+    struct audit *a = arg;
+    struct audit_group *g = a->group;
+
+    atomic_store(&a->healthy, true);
+    a->noted = g->noted;
     for (size_t i = 0; i < g->count; i++) {
         struct audit_node *node = g->nodes[i];
 
@@ -202,6 +186,29 @@ static void group_committed(struct audit *a, struct audit_group *g)
     }
     a->retry_us = 0;
     a->retry_pause_us = 0;
+}
+
+/* Rows and the note of what is open are one transaction: whatever instant this process dies
+ * at, every open request can be found. */
+static int write_group(struct audit *a, struct audit_group *g, struct err *e)
+{
+    int status;
+
+    if (g->db == NULL && (g->db = store_acquire(a->store, e)) == NULL)
+        return AGW_ESTORE;
+    status = store_write_begin(a->store, g->db, e);
+    if (status != 0)
+        return status;
+    status = audit_rows_append(a->store, g->db, g->rows, g->count, &g->first_seq, e);
+    g->noted = oldest_open(a, g);
+    if (status == 0 && !must_note(a, g->noted))
+        g->noted = a->noted;
+    else if (status == 0)
+        status = audit_rows_note_open(a->store, g->db, a->process, g->noted, e);
+    if (status == 0)
+        return store_write_commit_then(a->store, g->db, group_committed, a, e);
+    store_write_rollback(a->store, g->db);
+    return status;
 }
 
 /* Once a second at most; the next line says how many were left out. */
@@ -295,22 +302,15 @@ static void drop_rest(struct audit *a)
 
 static void commit_group(struct audit *a, struct audit_group *g)
 {
-    int64_t noted;
     struct err e;
-    int status;
 
     mark_ending(g, true);
-    status = write_group(a, g, &noted, &e);
-    if (status != 0)
-        store_trouble_note(a->store);
-    atomic_store(&a->healthy, status == 0);
-    if (status == 0) {
-        a->noted = noted;
-        group_committed(a, g);
-    } else {
-        mark_ending(g, false);
-        group_failed(a, g, &e);
-    }
+    if (write_group(a, g, &e) == 0)
+        return;
+    store_trouble_note(a->store);
+    atomic_store(&a->healthy, false);
+    mark_ending(g, false);
+    group_failed(a, g, &e);
 }
 
 static bool must_give_up(struct audit *a)

@@ -313,6 +313,12 @@ static void checkpoint(struct store *store, struct db *db)
 
 int store_write_commit(struct store *store, struct db *db, struct err *e)
 {
+    return store_write_commit_then(store, db, NULL, NULL, e);
+}
+
+int store_write_commit_then(struct store *store, struct db *db, void (*done)(void *arg),
+                            void *arg, struct err *e)
+{
     int64_t persisted;
     int status = persist_time(store, db, &persisted, e);
 
@@ -322,6 +328,8 @@ int store_write_commit(struct store *store, struct db *db, struct err *e)
         if (persisted != 0)
             now_raise(&store->shared->clock, persisted, clock_mono_ms());
         raise_revision(store, db_pending_revision(db));
+        if (done != NULL)
+            done(arg);
         checkpoint(store, db);
     } else {
         /* Should the log itself have filled the disk: moved into the database, it can be

@@ -40,6 +40,10 @@ struct shm *store_shm(struct store *store);
  * nothing was written. Commit checkpoints (PASSIVE) when the log has grown past its size. */
 int store_write_begin(struct store *store, struct db *db, struct err *e);
 int store_write_commit(struct store *store, struct db *db, struct err *e);
+/* The same; done(arg) is called as soon as everything is committed, so that nobody who waits
+ * for that waits for a checkpoint. The gate is still held: it must be short. */
+int store_write_commit_then(struct store *store, struct db *db, void (*done)(void *arg),
+                            void *arg, struct err *e);
 void store_write_rollback(struct store *store, struct db *db);
 
 /* Calls fn(arg, db) after each checkpoint this process made, the gate still held: what it

@@ -493,6 +493,58 @@ static void the_log_is_checkpointed(void **state)
     assert_true(info.st_size < 14 << 20);
 }
 
+struct told {
+    int begun, done, checkpoints;
+};
+
+static void note_done(void *arg)
+{
+    ((struct told *)arg)->done++;
+}
+
+static void note_checkpoint(void *arg, struct db *db)
+{
+    struct told *told = arg;
+
+    (void)db;
+    told->checkpoints++;
+    assert_int_equal(told->done, told->begun);
+}
+
+/* Whoever waits for a commit is told before the checkpoint that it causes; of a commit that
+ * fails nobody is told. */
+static void a_commit_is_told_before_its_checkpoint(void **state)
+{
+    struct fixture *f = *state;
+    struct audit_row rows[100];
+    struct told told = {0};
+    char detail[4000];
+    struct db *db;
+    struct err e;
+
+    memset(detail, 'x', sizeof detail - 1);
+    detail[sizeof detail - 1] = '\0';
+    for (int i = 0; i < 100; i++) {
+        rows[i] = fixture_row("end", "dev", "default/a");
+        rows[i].detail = detail;
+    }
+    store_on_checkpoint(f->store, note_checkpoint, &told);
+    db = store_acquire(f->store, &e);
+    while (told.checkpoints == 0 && told.begun < 200) {
+        assert_int_equal(store_write_begin(f->store, db, &e), 0);
+        assert_int_equal(audit_rows_append(f->store, db, rows, 100, NULL, &e), 0);
+        told.begun++;
+        assert_int_equal(store_write_commit_then(f->store, db, note_done, &told, &e), 0);
+        assert_int_equal(told.done, told.begun);
+    }
+    assert_int_equal(told.checkpoints, 1);
+    assert_int_equal(store_write_begin(f->store, db, &e), 0);
+    assert_int_equal(sqlite3_exec(db_handle(db), "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_not_equal(store_write_commit_then(f->store, db, note_done, &told, &e), 0);
+    assert_int_equal(told.done, told.begun);
+    store_release(f->store, db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -516,6 +568,7 @@ int main(void)
         TEST(T39_the_highest_time_survives_a_restart),
         TEST(a_reader_does_not_hold_the_log),
         TEST(the_log_is_checkpointed),
+        TEST(a_commit_is_told_before_its_checkpoint),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
