@@ -178,8 +178,8 @@ def test_one_connection_carries_many_answers(server):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     headers = {"Authorization": f"Bearer {KEYS['client']}", "Content-Type": "application/json"}
     large = json.dumps(chat_body("mock/ok", text="x" * (1 << 20)))
-    wishes = [("GET", "/v1/models", None, 200), ("POST", "/v1/chat/completions", CHAT, 200),
-              ("POST", "/v1/chat/completions", {**CHAT, "stream": True}, 200),
+    wishes = [("GET", "/v1/models", None, 200), ("POST", "/v1/chat/completions", chat_body("mock/ok"), 200),
+              ("POST", "/v1/chat/completions", chat_body("mock/ok", stream=True), 200),
               ("POST", "/v1/chat/completions", {}, 400),
               ("POST", "/v1/chat/completions", large, 413),
               ("GET", "/health", None, 200), ("HEAD", "/v1/models", None, 200),
