@@ -6,10 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "util/json_write.h"
-
 /* Headers stay small; a body is bounded by what the handler made. */
-enum { HEADERS_MAX = 32768, RETRY_AFTER_MAX_S = 60, REAL_DIGITS = 17 };
+enum { HEADERS_MAX = 32768, RETRY_AFTER_MAX_S = 60 };
 
 void response_init(struct response *r, struct request *request)
 {
@@ -104,9 +102,30 @@ int response_empty(struct response *r, int status)
     return response_head(r, status);
 }
 
+/* jansson escapes controls but not U+2028/9, which some consumers take for line breaks. It
+ * hands strings over in pieces that never split a character. */
+static int dump_piece(const char *piece, size_t length, void *arg)
+{
+    struct buf *out = arg;
+    size_t from = 0;
+
+    for (size_t i = 0; i + 2 < length; i++) {
+        if (piece[i] != '\xe2' || piece[i + 1] != '\x80' || (piece[i + 2] & '\xfe') != '\xa8')
+            continue;
+        buf_append(out, piece + from, i - from);
+        buf_puts(out, piece[i + 2] == '\xa8' ? "\\u2028" : "\\u2029");
+        from = i + 3;
+        i += 2;
+    }
+    return buf_append(out, piece + from, length - from);
+}
+
 int response_dump(const json_t *value, struct buf *out)
 {
-    return json_write(value, REAL_DIGITS, out) == 0 ? 0 : AGW_ENOMEM;
+    if (json_dump_callback(value, dump_piece, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0 ||
+        out->failed)
+        return AGW_ENOMEM;
+    return 0;
 }
 
 int response_json(struct response *r, int status, const json_t *value)

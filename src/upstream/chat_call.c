@@ -13,16 +13,13 @@
 #include "upstream/echo.h"
 #include "upstream/health.h"
 #include "upstream/select.h"
-#include "util/buf.h"
 #include "util/clock.h"
-#include "util/json_write.h"
+#include "util/json_memory.h"
 
 enum {
     URL_MAX = 4096,
     RETRY_AFTER_WORTH_MS = 5000, /* longer than that another upstream is the better answer */
-    BACKOFF_MAX_MS = 5000,
-    BODY_MAX = 256 << 20, /* above what a request of the largest size can become */
-    REAL_DIGITS = 15
+    BACKOFF_MAX_MS = 5000
 };
 
 struct chat {
@@ -121,17 +118,6 @@ static void name_culprit(struct err *e, const struct upstream_entry *entry)
     snprintf(e->message, sizeof e->message, "upstream %.64s: %s", entry->name, detail);
 }
 
-/* The sender's numbers come out as they were written: 0.1, not 0.10000000000000001. */
-static char *body_text(const json_t *body)
-{
-    struct buf text;
-
-    buf_init(&text, BODY_MAX);
-    if (json_write(body, REAL_DIGITS, &text) != 0)
-        text.failed = true;
-    return buf_take(&text);
-}
-
 static int send_request(struct chat *chat, const struct upstream_entry *entry,
                         struct chat_answer *answer, struct http_result *result)
 {
@@ -152,7 +138,7 @@ static int send_request(struct chat *chat, const struct upstream_entry *entry,
     int code;
 
     if (chat->text == NULL)
-        chat->text = body_text(chat->body);
+        chat->text = json_dumps(chat->body, JSON_COMPACT | JSON_REAL_PRECISION(15));
     if (chat->text == NULL ||
         chat_request_headers_init(&headers, entry, chat->request_id, chat->streaming) != 0)
         return err_set(chat->e, AGW_ENOMEM, "preparing the request");
@@ -368,7 +354,7 @@ int chat_call(struct upstreams *upstreams, const char *preferred, json_t *body,
     if (!chat.attempted && next == FAILOVER)
         chat.code = unavailable(&chat, count);
 out:
-    free(chat.text);
+    json_memory_free(chat.text);
     json_decref(chat.body);
     if (candidates != NULL)
         select_free(candidates, count);

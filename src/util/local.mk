@@ -8,9 +8,7 @@ libagw_a_SOURCES += \
   src/util/json_limits.c src/util/json_limits.h \
   src/util/json_memory.c src/util/json_memory.h \
   src/util/json_pool.c src/util/json_pool.h \
-  src/util/json_read.c src/util/json_read.h \
   src/util/json_text.c src/util/json_text.h \
-  src/util/json_write.c src/util/json_write.h \
   src/util/log.c src/util/log.h \
   src/util/permit.c src/util/permit.h \
   src/util/proc.c src/util/proc.h \
@@ -27,9 +25,7 @@ unit_tests += \
   tests/unit/test_util_json_limits \
   tests/unit/test_util_json_memory \
   tests/unit/test_util_json_pool \
-  tests/unit/test_util_json_read \
   tests/unit/test_util_json_text \
-  tests/unit/test_util_json_write \
   tests/unit/test_util_log \
   tests/unit/test_util_permit \
   tests/unit/test_util_proc \
@@ -51,5 +47,3 @@ tests_unit_test_util_secret_SOURCES = tests/unit/test_util_secret.c
 tests_unit_test_util_sha_SOURCES = tests/unit/test_util_sha.c
 tests_unit_test_util_shm_SOURCES = tests/unit/test_util_shm.c
 tests_unit_test_util_json_pool_SOURCES = tests/unit/test_util_json_pool.c
-tests_unit_test_util_json_read_SOURCES = tests/unit/test_util_json_read.c
-tests_unit_test_util_json_write_SOURCES = tests/unit/test_util_json_write.c
