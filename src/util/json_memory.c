@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "util/json_pool.h"
 
 union cell {
     union cell *next;
@@ -46,7 +45,7 @@ static void give_back(union cell *cell)
 static void *take(size_t size)
 {
     static const char words[] = "agent-gateway: out of memory\n";
-    void *p = json_pool_take(size);
+    void *p = malloc(size);
 
     if (p != NULL || size > JSON_MEMORY_SMALL)
         return p;
@@ -62,11 +61,10 @@ void json_memory_free(void *p)
     if ((uintptr_t)p >= (uintptr_t)cells && (uintptr_t)p < (uintptr_t)(cells + JSON_MEMORY_RESERVE))
         give_back(p);
     else
-        json_pool_put(p);
+        free(p);
 }
 
 void json_memory_init(void)
 {
-    json_pool_init();
     json_set_alloc_funcs(take, json_memory_free);
 }

@@ -7,7 +7,6 @@ libagw_a_SOURCES += \
   src/util/glob.c src/util/glob.h \
   src/util/json_limits.c src/util/json_limits.h \
   src/util/json_memory.c src/util/json_memory.h \
-  src/util/json_pool.c src/util/json_pool.h \
   src/util/json_text.c src/util/json_text.h \
   src/util/log.c src/util/log.h \
   src/util/permit.c src/util/permit.h \
@@ -24,7 +23,6 @@ unit_tests += \
   tests/unit/test_util_glob \
   tests/unit/test_util_json_limits \
   tests/unit/test_util_json_memory \
-  tests/unit/test_util_json_pool \
   tests/unit/test_util_json_text \
   tests/unit/test_util_log \
   tests/unit/test_util_permit \
@@ -46,4 +44,3 @@ tests_unit_test_util_proc_SOURCES = tests/unit/test_util_proc.c
 tests_unit_test_util_secret_SOURCES = tests/unit/test_util_secret.c
 tests_unit_test_util_sha_SOURCES = tests/unit/test_util_sha.c
 tests_unit_test_util_shm_SOURCES = tests/unit/test_util_shm.c
-tests_unit_test_util_json_pool_SOURCES = tests/unit/test_util_json_pool.c
