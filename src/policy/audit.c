@@ -46,6 +46,7 @@ static void write_head_file(const char *path, const struct audit_head *head)
 {
     char temporary[4096], time_text[CLOCK_TEXT_SIZE];
     FILE *file;
+    bool written;
 
     snprintf(temporary, sizeof temporary, "%s.tmp", path);
     file = fopen(temporary, "we");
@@ -56,8 +57,8 @@ static void write_head_file(const char *path, const struct audit_head *head)
     }
     fprintf(file, "%lld %s %s\n", (long long)head->seq, head->hash,
             clock_format(clock_wall_ms(), time_text));
-    if (fflush(file) != 0 || fdatasync(fileno(file)) != 0 || fclose(file) != 0 ||
-        rename(temporary, path) != 0)
+    written = fflush(file) == 0 && fdatasync(fileno(file)) == 0;
+    if (fclose(file) != 0 || !written || rename(temporary, path) != 0)
         log_message(LOG_ERROR, "audit.head", "cannot write %s: %s", path, strerror(errno));
 }
 
@@ -445,7 +446,7 @@ static bool wait_for_room(struct audit *audit, int64_t wait_ms)
     permit_wait_begin();
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += wait_ms / 1000 + 1;
-    while (audit->count >= audit->options.queue_max && !audit->stopping)
+    while (audit->count >= audit->options.queue_max)
         if (pthread_cond_timedwait(&audit->room, &audit->lock, &until) == ETIMEDOUT)
             return false;
     return true;

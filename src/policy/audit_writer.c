@@ -53,15 +53,12 @@ static int64_t due_us(const struct audit *a)
 static void wait_until(struct audit *a, int64_t now, int64_t until)
 {
     struct timespec at;
-    int64_t left = until - now;
+    int64_t ns;
 
     clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += left / 1000000;
-    at.tv_nsec += left % 1000000 * 1000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
+    ns = at.tv_nsec + (until - now) * 1000;
+    at.tv_sec += ns / 1000000000;
+    at.tv_nsec = ns % 1000000000;
     pthread_cond_timedwait(&a->work, &a->lock, &at);
 }
 
@@ -322,7 +319,7 @@ static bool must_give_up(struct audit *a)
     stopping = a->stopping;
     over = stopping && now >= a->give_up_us;
     pthread_mutex_unlock(&a->lock);
-    if (stopping && !over && a->retry_us > now)
+    if (stopping && !over) /* the group failed just now */
         usleep(RETRY_MIN_US);
     return over;
 }

@@ -10,7 +10,9 @@ libagw_a_SOURCES += \
 
 
 unit_tests += tests/unit/test_policy_rate_limit
-tests_unit_test_policy_rate_limit_SOURCES = tests/unit/test_policy_rate_limit.c
+tests_unit_test_policy_rate_limit_SOURCES = tests/unit/test_policy_rate_limit.c $(inject)
+tests_unit_test_policy_rate_limit_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_policy_rate_limit_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
 unit_tests += tests/unit/test_policy_decide
 tests_unit_test_policy_decide_SOURCES = tests/unit/test_policy_decide.c \
   tests/lib/build_config.c tests/lib/build_config.h tests/lib/yaml_cases.c tests/lib/yaml_cases.h
@@ -29,3 +31,9 @@ unit_tests += tests/unit/test_policy_state
 tests_unit_test_policy_state_SOURCES = tests/unit/test_policy_state.c $(store_fixture) $(inject)
 tests_unit_test_policy_state_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 tests_unit_test_policy_state_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
+
+unit_tests += tests/unit/test_policy_audit_failures
+tests_unit_test_policy_audit_failures_SOURCES = tests/unit/test_policy_audit_failures.c \
+  $(store_fixture) $(inject)
+tests_unit_test_policy_audit_failures_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_policy_audit_failures_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)

@@ -49,7 +49,7 @@ static uint64_t owner_of(const char *key_id)
 
     sha_256(key_id, strlen(key_id), digest);
     memcpy(&owner, digest, sizeof owner);
-    return owner == 0 ? 1 : owner;
+    return owner | UINT64_C(1) << 63; /* never 0 */
 }
 
 /* The key's slot, claimed with its first request. With every slot taken (65,536 key ids were
@@ -74,7 +74,7 @@ static struct slot *find(struct rate_limiter *limiter, const char *key_id)
 static void fill(struct rate_verdict *v, uint64_t start, uint64_t count, int64_t now_ms)
 {
     v->remaining = (int64_t)count >= v->limit ? 0 : v->limit - (int64_t)count;
-    v->reset_ms = count == 0 ? 0 : (int64_t)start + WINDOW_MS - now_ms;
+    v->reset_ms = (int64_t)start + WINDOW_MS - now_ms;
 }
 
 void rate_limit_take(struct rate_limiter *limiter, const char *key_id, int64_t per_minute,

@@ -113,10 +113,10 @@ WRAP(CRYPTO, int, secret_random_hex, (char *text, size_t bytes), (text, bytes), 
 WRAP(SYSTEM, int, pthread_create,
      (pthread_t * thread, const pthread_attr_t *attributes, void *(*fn)(void *), void *arg),
      (thread, attributes, fn, arg), EAGAIN)
-WRAP(SYSTEM, FILE *, fopen, (const char *path, const char *mode), (path, mode), NULL)
-WRAP(SYSTEM, int, fflush, (FILE * file), (file), (errno = ENOSPC, EOF))
-WRAP(SYSTEM, int, fdatasync, (int fd), (fd), (errno = EIO, -1))
-WRAP(SYSTEM, int, rename, (const char *old, const char *new), (old, new), (errno = EIO, -1))
+WRAP(FILE, FILE *, fopen, (const char *path, const char *mode), (path, mode), NULL)
+WRAP(FILE, int, fflush, (FILE * file), (file), (errno = ENOSPC, EOF))
+WRAP(FILE, int, fdatasync, (int fd), (fd), (errno = EIO, -1))
+WRAP(FILE, int, rename, (const char *old, const char *new), (old, new), (errno = EIO, -1))
 WRAP(SYSTEM, ssize_t, read, (int fd, void *bytes, size_t size), (fd, bytes, size),
      (errno = EIO, -1))
 WRAP(SYSTEM, int, gethostname, (char *name, size_t size), (name, size), (errno = EIO, -1))
@@ -141,7 +141,7 @@ int __wrap_fclose(FILE *file)
 {
     int result = __real_fclose(file);
 
-    return fails(INJECT_SYSTEM) ? EOF : result;
+    return fails(INJECT_FILE) ? EOF : result;
 }
 
 int __real_open(const char *path, int flags, ...);

@@ -13,7 +13,8 @@ enum inject_kind {
     INJECT_SQLITE = 2,  /* prepare, step, exec */
     INJECT_COLUMN = 4,  /* sqlite3_column_text yields NULL, as when memory is out */
     INJECT_CRYPTO = 8,  /* EVP_*, randomness */
-    INJECT_SYSTEM = 16, /* files, threads, shared memory */
+    INJECT_SYSTEM = 16, /* open, read, threads, shared memory */
+    INJECT_FILE = 32,   /* stdio, fdatasync, rename */
 };
 
 /* From now on call number `at` (from 0) of these kinds fails, and with `all_after` each one

@@ -41,6 +41,7 @@ static const struct {
     {NULL, "secret-plain,secret-plain", 0, AGW_EINVALID, NULL},
     {NULL, "", 0, AGW_EINVALID, NULL},
     {NULL, "secret plain", 0, AGW_EINVALID, NULL},
+    {NULL, "secret\x7f", 0, AGW_EINVALID, NULL},
     {NULL, "secret-plain\n", 0, AGW_EINVALID, NULL},
     {"Bearer", NULL, 0, AGW_EINVALID, NULL},
     {"Bearer ", NULL, 0, AGW_EINVALID, NULL},

@@ -12,7 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "inject.h"
 #include "policy/rate_limit.h"
+
+enum { SLOTS = 65536 };
 
 struct fixture {
     char dir[64], path[80];
@@ -123,6 +126,105 @@ static void a_window_from_before_a_reboot_is_dropped(void **state)
     assert_true(v.allowed);
 }
 
+static void T32_open_may_fail(void **state)
+{
+    struct fixture *f = *state;
+    struct rate_limiter *limiter;
+    struct err e;
+
+    inject_start(INJECT_SYSTEM, 0, true);
+    assert_int_equal(rate_limit_open(f->shm, &limiter, &e), AGW_ESTORE);
+    assert_null(limiter);
+    inject_start(INJECT_MEMORY, 0, true);
+    assert_int_equal(rate_limit_open(f->shm, &limiter, &e), AGW_ENOMEM);
+    inject_stop();
+    assert_null(limiter);
+}
+
+/* What lies in the shared file: owner and window of each slot. */
+static uint64_t *slots(struct fixture *f)
+{
+    void *region;
+    struct err e;
+
+    assert_int_equal(shm_region(f->shm, "rate_limit", SLOTS * 16, &region, &e), 0);
+    return region;
+}
+
+/* More keys than slots: they share, so that none is free of its limit. */
+static void a_full_table_limits_still(void **state)
+{
+    struct fixture *f = *state;
+    struct rate_verdict v;
+    uint64_t *words = slots(f);
+
+    for (int i = 0; i < SLOTS; i++)
+        words[2 * i] = UINT64_MAX;
+    rate_limit_take(f->limiter, "a", 1, 1000, &v);
+    assert_true(v.allowed);
+    rate_limit_take(f->limiter, "a", 1, 1000, &v);
+    assert_false(v.allowed);
+}
+
+/* The counter does not run over into the window's start. */
+static void the_highest_count_is_the_end(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t most = (1 << 22) - 1;
+    struct rate_verdict v;
+    uint64_t *words = slots(f);
+
+    rate_limit_take(f->limiter, "a", 5000000, 1000, &v);
+    for (int i = 0; i < SLOTS; i++)
+        if (words[2 * i] != 0)
+            words[2 * i + 1] += most - 2;
+    rate_limit_take(f->limiter, "a", 5000000, 1000, &v);
+    assert_true(v.allowed);
+    rate_limit_take(f->limiter, "a", 5000000, 1000, &v);
+    assert_false(v.allowed);
+    assert_int_equal(v.reset_ms, 60000);
+}
+
+enum { RACERS = 4, RACED_KEYS = 3000, RACED_LIMIT = 2 };
+
+static void *race(void *arg)
+{
+    const struct fixture *f = arg;
+    intptr_t passed = 0;
+
+    for (int i = 0; i < RACED_KEYS; i++) {
+        struct rate_verdict v;
+        char key[16];
+
+        snprintf(key, sizeof key, "k%d", i);
+        rate_limit_take(f->limiter, key, RACED_LIMIT, 1000, &v);
+        passed += v.allowed;
+        for (int j = 0; j < 20; j++) {
+            rate_limit_take(f->limiter, "all", 20 * RACED_KEYS, 1000, &v);
+            passed += v.allowed;
+        }
+    }
+    return (void *)passed;
+}
+
+/* Threads claim the same slots at the same time. */
+static void racing_threads_pass_exactly_the_limit(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t threads[RACERS];
+    intptr_t passed = 0;
+
+    for (int i = 0; i < RACERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, race, f), 0);
+    for (int i = 0; i < RACERS; i++) {
+        void *one;
+
+        pthread_join(threads[i], &one);
+        passed += (intptr_t)one;
+    }
+    assert_int_equal(passed, RACED_KEYS * RACED_LIMIT + 20 * RACED_KEYS);
+}
+
 enum { PROCESSES = 8, THREADS = 4, TRIES = 500, LIMIT = 100 };
 
 struct taker {
@@ -196,6 +298,10 @@ int main(void)
         CASE(limit_may_change_in_a_window),
         CASE(a_late_reader_does_not_reset_the_window),
         CASE(a_window_from_before_a_reboot_is_dropped),
+        CASE(T32_open_may_fail),
+        CASE(a_full_table_limits_still),
+        CASE(the_highest_count_is_the_end),
+        CASE(racing_threads_pass_exactly_the_limit),
         CASE(many_processes_pass_exactly_the_limit),
     };
 
