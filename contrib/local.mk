@@ -2,6 +2,7 @@
 EXTRA_DIST += \
   .ci/run contrib/quickstart \
   .clang-tidy contrib/ci/analyze contrib/ci/check contrib/ci/compile-commands \
+  contrib/ci/coverage \
   contrib/ci/tidy contrib/ci/try-quickstart \
   contrib/lint/banned contrib/lint/documents contrib/lint/floors contrib/lint/headers \
   contrib/lint/heads contrib/lint/leftovers contrib/lint/lengths contrib/lint/manuals \
@@ -31,7 +32,12 @@ tidy: export AGW_CPPFLAGS = $(DEFS) $(DEFAULT_INCLUDES) $(INCLUDES) $(AM_CPPFLAG
   $(AM_CFLAGS_LINT)
 tidy: $(BUILT_SOURCES)
 	$(AM_V_GEN)$(srcdir)/contrib/ci/tidy $(addprefix $(srcdir)/,$(agw_analyzed))
-.PHONY: analyze tidy
+# A build of its own in coverage/, and the bounds that it must keep.
+coverage:
+	$(srcdir)/contrib/ci/coverage coverage
+print-unit-tests:
+	@echo $(unit_tests)
+.PHONY: analyze tidy coverage print-unit-tests
 
 # The samples become the configuration, but never over files that are there.
 agw_samples = conf/agents.yaml conf/gateway.yaml conf/security.yaml conf/tools.yaml \

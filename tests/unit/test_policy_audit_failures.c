@@ -248,6 +248,54 @@ struct waiting {
     int status;
 };
 
+static void *finish_in_thread(void *arg)
+{
+    struct waiting *w = arg;
+    struct audit_row end = row_of("completed");
+
+    audit_finish(w->audit, &w->ticket, &end);
+    return NULL;
+}
+
+/* An end finds the queue full: it waits for room, but not for ever, and is never dropped. */
+static void a_full_queue_delays_ends(void **state)
+{
+    struct scene s = {.f = *state};
+    struct audit_row row = row_of(NULL), refusal = row_of("denied");
+    struct err e;
+
+    log_set_level(LOG_ERROR + 1);
+    for (int in_time = 0; in_time < 2; in_time++) {
+        struct waiting w;
+        pthread_t thread;
+        int64_t before;
+        int gate;
+
+        assert_int_equal(start(&s, &w.audit, 2, 100), 0);
+        assert_int_equal(audit_record(w.audit, &row, &w.ticket, &e), 0);
+        while (audit_wait(w.ticket, &e) != 0)
+            ;
+        gate = hold_gate(s.f);
+        while (audit_close(w.audit, &refusal, NULL, &e) == 0)
+            usleep(10000); /* the writer takes the first ones off the queue */
+        before = clock_mono_ms();
+        assert_int_equal(pthread_create(&thread, NULL, finish_in_thread, &w), 0);
+        usleep(200000);
+        if (in_time)
+            close(gate);
+        pthread_join(thread, NULL);
+        assert_null(w.ticket);
+        if (!in_time) {
+            assert_true(clock_mono_ms() - before >= 1000);
+            close(gate);
+        }
+        audit_stop(&w.audit);
+    }
+    assert_int_equal(fixture_number(s.f, "SELECT count(*) FROM audit_event WHERE kind = 'end'"),
+                     2);
+    log_set_level(LOG_ERROR);
+}
+
 static void *wait_in_thread(void *arg)
 {
     struct waiting *w = arg;
@@ -396,6 +444,7 @@ int main(void)
         TEST(T32_requests),
         TEST(the_head_file_may_fail),
         TEST(every_column_present_and_absent),
+        TEST(a_full_queue_delays_ends),
         TEST(more_than_one_group),
         TEST(nothing_is_taken_while_stopping),
         TEST(trouble_is_remembered_for_a_while),
