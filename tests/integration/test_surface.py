@@ -10,7 +10,7 @@ import pytest
 
 from gateway import KEYS, UNKNOWN_KEY
 from procs import wait_until
-from routes import ADMIN, AUDITOR, CLIENT, GRANT, PREVIEW, ROUTES, served
+from routes import ADMIN, AUDITOR, CHAT, CLIENT, GRANT, PREVIEW, ROUTES, served
 from wire import chat, chat_body, new_id, request
 
 # Keys of the matrix gateway by the roles they hold.
