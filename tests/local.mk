@@ -16,3 +16,9 @@ check-local: check-TESTS
 	  $(MAKE) $(AM_MAKEFLAGS) check-integration && \
 	  $(MAKE) $(AM_MAKEFLAGS) check-faults-sample; \
 	fi
+
+# Test of tests: plants bugs and asks whether they are noticed (a quarter of an hour).
+EXTRA_DIST += tests/mutation/run tests/mutation/table.py
+check-mutation:
+	$(srcdir)/tests/mutation/run $(MUTATION_ARGS)
+.PHONY: check-mutation

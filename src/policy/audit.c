@@ -295,13 +295,14 @@ static int put_first(struct audit *audit, const struct audit_row *row,
                      enum audit_row_role role, struct audit_ticket **out, struct err *e)
 {
     struct audit_ticket *ticket = new_ticket(audit, row, role);
+    int most = audit->options.queue_max;
     bool full, wake = false;
 
     if (ticket == NULL)
         return err_set(e, AGW_ENOMEM, "recording a request");
     atomic_fetch_add(&ticket->users, 1);
     pthread_mutex_lock(&audit->lock);
-    full = audit->count >= audit->options.queue_max || audit->stopping;
+    full = audit->count >= most || audit->stopping;
     if (!full)
         wake = enqueue(audit, &ticket->first);
     pthread_mutex_unlock(&audit->lock);
@@ -310,8 +311,7 @@ static int put_first(struct audit *audit, const struct audit_row *row,
     if (full) {
         audit_ticket_drop(ticket);
         audit_ticket_drop(ticket);
-        return err_set(e, AGW_EAUDIT, "%d audit rows wait already",
-                       audit->options.queue_max);
+        return err_set(e, AGW_EAUDIT, "%d audit rows wait already", most);
     }
     *out = ticket;
     return 0;
@@ -386,7 +386,7 @@ static int wait_for(struct audit_node *node, struct err *e)
     int64_t wait_ms = node->ticket->audit->options.wait_ms;
     uint32_t state = atomic_load(&node->state);
 
-    if (!node->late && (state == NODE_PENDING || state == NODE_SLEEPING)) {
+    if (!node->late && state == NODE_PENDING) {
         permit_wait_begin();
         state = sleep_on(node, clock_mono_us() + wait_ms * 1000);
         permit_wait_end();

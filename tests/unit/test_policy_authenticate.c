@@ -22,6 +22,10 @@ static const char security[] =
     "  - {id: plain, key: secret-plain}\n"
     "  - {id: late, key: secret-late, expires_at: 2026-01-01T00:00:00Z}\n";
 
+#define NEAR_KEY                                                                               \
+    "version: 1\napi_keys:\n  - {id: near, hashed_key: \"sha256:"                              \
+    "6b7f13942cd5dbe976053b2f876dad466bca0d9232fc590bba7b8b8df01e1a65\"}\n"
+
 static const int64_t before = 1767225599999, at = 1767225600000; /* around that moment */
 
 static const struct {
@@ -94,6 +98,22 @@ static void expiry_is_to_the_millisecond(void **state)
     config_release(&config);
 }
 
+/* A hash that begins like a known one is still another. */
+static void the_whole_hash_counts(void **state)
+{
+    /* sha256("secret-near") with its last bit turned */
+    struct config *config = build_config(NEAR_KEY, NULL);
+    struct key_index *index = authenticate_index_new(&config->security);
+    const struct config_key *key;
+    struct err e;
+
+    (void)state;
+    assert_int_equal(authenticate(index, NULL, "secret-near", 0, &key, &e), AGW_EBADKEY);
+    assert_null(key);
+    authenticate_index_free(&index);
+    config_release(&config);
+}
+
 static void a_very_long_key_is_just_wrong(void **state)
 {
     struct config *config = build_config(security, NULL);
@@ -144,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table),
         cmocka_unit_test(expiry_is_to_the_millisecond),
+        cmocka_unit_test(the_whole_hash_counts),
         cmocka_unit_test(a_very_long_key_is_just_wrong),
         cmocka_unit_test(every_one_of_many_keys_is_found),
     };

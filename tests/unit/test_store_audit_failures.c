@@ -474,6 +474,10 @@ static void numbers_are_spelt(void **state)
         audit_chain_number(&chain, cases[i].number);
         assert_string_equal(buf_text(&chain.canonical), cases[i].text);
     }
+    buf_reset(&chain.canonical);
+    audit_chain_null(&chain);
+    audit_chain_text(&chain, "", 0); /* nothing and an empty text differ */
+    assert_string_equal(buf_text(&chain.canonical), "-,0:,");
     audit_chain_free(&chain);
 }
 
