@@ -180,6 +180,18 @@ static void the_head_file_may_fail(void **state)
     assert_int_equal(start(&s, &audit, 100, 1000), 0);
     assert_true(inject_each(INJECT_FILE, write_head, check_head, &s) > 7);
     assert_int_equal(access(s.head_file, R_OK), 0);
+    for (int at = 0; at < 5; at++) { /* open, flush, sync, close, rename: the old one stays */
+        FILE *old = fopen(s.head_file, "w");
+
+        fputs("old", old);
+        fclose(old);
+        inject_start(INJECT_FILE, at, false);
+        fill_log(s.f);
+        assert_true(inject_stop() > at);
+        old = fopen(s.head_file, "r");
+        assert_int_equal(fgetc(old), 'o');
+        fclose(old);
+    }
     fixture_sql(s.f, "DROP TRIGGER audit_event_no_update;"
                      "UPDATE audit_event SET hash = 'short'");
     unlink(s.head_file);
@@ -313,7 +325,7 @@ static void more_than_one_group(void **state)
 {
     struct scene s = {.f = *state};
     struct audit_row row = row_of(NULL), refusal = row_of("denied");
-    struct audit_ticket *others[4];
+    struct audit_ticket *others[5];
     struct waiting w;
     pthread_t thread;
     struct audit *audit;
@@ -325,7 +337,7 @@ static void more_than_one_group(void **state)
     assert_int_equal(audit_record(audit, &row, &w.ticket, &e), 0);
     usleep(20000);
     assert_int_equal(pthread_create(&thread, NULL, wait_in_thread, &w), 0);
-    for (int i = 0; i < 5000; i++)
+    for (int i = 0; i < 5100; i++)
         assert_int_equal(audit_close(audit, &refusal, NULL, &e), 0);
     for (int i = 0; i < 4; i++)
         assert_int_equal(audit_record(audit, &row, &others[i], &e), 0);
@@ -333,6 +345,13 @@ static void more_than_one_group(void **state)
     close(gate);
     pthread_join(thread, NULL);
     assert_int_equal(w.status, 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(audit_wait(others[i], &e), 0);
+    assert_int_equal(audit_close(audit, &refusal, &others[4], &e), 0);
+    assert_int_equal(audit_wait(others[4], &e), 0);
+    audit_release(&others[4]);
+    /* wherever the note lags, it is never above what is open */
+    assert_int_equal(fixture_number(s.f, "SELECT oldest_open_seq FROM process"), 1);
     /* ended out of order: the newest, a middle one, the oldest, the rest */
     for (int i = 0; i < 4; i++) {
         static const int order[] = {3, 1, 0, 2};
@@ -344,7 +363,7 @@ static void more_than_one_group(void **state)
             audit_finish(audit, &w.ticket, &end);
     }
     audit_stop(&audit);
-    assert_int_equal(fixture_number(s.f, "SELECT count(*) FROM audit_event"), 5010);
+    assert_int_equal(fixture_number(s.f, "SELECT count(*) FROM audit_event"), 5111);
 }
 
 static void *stop_in_thread(void *arg)
@@ -433,6 +452,9 @@ static void ends_outlast_failures(void **state)
     audit_stop(&audit);
     assert_int_equal(fixture_number(s.f, "SELECT count(*) FROM audit_event WHERE kind = 'end'"),
                      3);
+    assert_int_equal(
+        fixture_number(s.f, "SELECT count(*) FROM requests AS a JOIN requests AS b"
+                            " ON a.seq < b.seq AND a.end_seq > b.end_seq"), 0);
     assert_int_equal(fixture_number(s.f, "SELECT count(*) FROM requests WHERE outcome ="
                                          " 'completed'"), 3);
     log_set_level(LOG_ERROR);

@@ -179,6 +179,26 @@ static void T38_rows_without_proper_hashes(void **state)
     store_release(s.f->store, db);
 }
 
+/* Rows that are good each by itself, but not one after the other. */
+static void T38_good_rows_in_a_bad_chain(void **state)
+{
+    struct scene s = {.f = *state};
+    struct audit_row rows[3] = {full_row(), full_row(), full_row()};
+
+    fixture_append(s.f->store, rows, 3);
+    fixture_sql(s.f, "CREATE TABLE kept AS SELECT * FROM audit_event WHERE seq = 2;"
+                     "DROP TRIGGER audit_event_no_delete; DELETE FROM audit_event");
+    rows[0].agent = "default/other";
+    fixture_append(s.f->store, rows, 3);
+    blame(&s, "DELETE FROM audit_event WHERE seq >= 2;"
+              "INSERT INTO audit_event SELECT * FROM kept", 0, 2);
+    assert_string_equal(s.verdict.problem, "prev_hash is not the hash of row 1");
+    fixture_sql(s.f, "DELETE FROM audit_event");
+    fixture_append(s.f->store, rows, 3);
+    blame(&s, "DELETE FROM audit_event WHERE seq = 2", 0, 3);
+    assert_string_equal(s.verdict.problem, "row 2 is missing");
+}
+
 static void query(void *arg)
 {
     struct scene *s = arg;
@@ -487,6 +507,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
         TEST(T32_append_and_verify),
         TEST(T38_rows_without_proper_hashes),
+        TEST(T38_good_rows_in_a_bad_chain),
         TEST(T32_query),
         TEST(an_empty_row_is_refused),
         TEST(every_filter),
