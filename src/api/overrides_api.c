@@ -102,11 +102,8 @@ int overrides_api_create(struct exchange *x)
         return err_set(&x->err, AGW_EINTERNAL, "no randomness");
     snprintf(o.id, sizeof o.id, "ovr_%s", hex);
     outcome_row(x, "override.created", &row);
-    row.agent = row.pattern = o.pattern;
-    row.override_id = o.id;
+    row.agent = o.pattern;
     row.reason = o.reason;
-    row.detail = arena_printf(x->request.arena, "{\"expires_at\":%lld,\"bound_to_key\":%s}",
-                              (long long)o.expires_at, o.key_id == NULL ? "false" : "true");
     status = overrides_create(x->api->store, &o, &row, &x->err);
     if (status != 0)
         return status;

@@ -2,16 +2,30 @@
 /* Gives, takes back and lets lapse temporary grants, each change with its audit row. */
 #include "store/overrides.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "store/db.h"
 #include "util/clock.h"
+#include "util/json_memory.h"
+#include "util/log.h"
 
 #define COLUMNS                                                                                \
     "id, pattern, key_id, reason, created_by, created_at, expires_at,"                         \
     " coalesce(revoked_at, 0), coalesce(expired_at, 0), revoked_by"
+
+/* Whether the trail says the same of a grant: its first row made it, with these terms, and its
+ * last one did not end it. */
+#define RECORDED                                                                               \
+    "coalesce((SELECT kind = 'override.created' AND pattern = o.pattern"                       \
+    " AND detail ->> 'expires_at' = o.expires_at AND detail ->> 'for_key' IS o.key_id"         \
+    " FROM audit_event WHERE override_id = o.id ORDER BY ts, seq LIMIT 1), 0)"                 \
+    " AND (SELECT kind NOT IN ('override.revoked', 'override.expired')"                        \
+    " FROM audit_event WHERE override_id = o.id ORDER BY ts DESC, seq DESC LIMIT 1)"
+
+enum { RECORDED_COLUMN = 10 };
 
 void override_clear(struct override *o)
 {
@@ -51,6 +65,18 @@ static int read_row(sqlite3_stmt *row, struct override *o, struct err *e)
     return err_set(e, AGW_ENOMEM, "reading overrides");
 }
 
+/* Somebody, or a failing disk, has changed the table behind our back: such a grant is none. */
+static bool is_unrecorded(sqlite3_stmt *row)
+{
+    const char *id = (const char *)sqlite3_column_text(row, 0);
+
+    if (sqlite3_column_count(row) <= RECORDED_COLUMN || sqlite3_column_int(row, RECORDED_COLUMN))
+        return false;
+    log_message(LOG_ERROR, "override.unrecorded", "%s is not as the audit trail has it",
+                id == NULL ? "" : id);
+    return true;
+}
+
 /* All rows of `statement`. */
 static int read_rows(struct db *db, sqlite3_stmt *statement, struct override_list *list,
                      struct err *e)
@@ -60,6 +86,8 @@ static int read_rows(struct db *db, sqlite3_stmt *statement, struct override_lis
 
     memset(list, 0, sizeof *list);
     while ((status = db_step(db, statement, e)) == 1) {
+        if (is_unrecorded(statement))
+            continue;
         if (list->count == capacity) {
             size_t more = capacity == 0 ? 16 : 2 * capacity;
             struct override *items = realloc(list->items, more * sizeof *items);
@@ -90,7 +118,7 @@ int overrides_list(struct db *db, int64_t now, int history, struct override_list
     memset(list, 0, sizeof *list);
     statement = db_statement(
         db, history ? "SELECT " COLUMNS " FROM override ORDER BY created_at DESC, id"
-                    : "SELECT " COLUMNS " FROM override WHERE revoked_at IS NULL"
+                    : "SELECT " COLUMNS ", " RECORDED " FROM override o WHERE revoked_at IS NULL"
                       " AND expired_at IS NULL AND expires_at > ? ORDER BY created_at DESC, id",
         e);
     if (statement == NULL)
@@ -128,17 +156,34 @@ static int insert(struct db *db, const struct override *o, struct err *e)
     return db_step(db, statement, e);
 }
 
+/* What RECORDED compares, as JSON; NULL when memory is out. */
+static char *terms_of(const struct override *o)
+{
+    json_t *terms = json_pack("{s:I, s:s?}", "expires_at", (json_int_t)o->expires_at, "for_key",
+                              o->key_id);
+    char *text = json_dumps(terms, JSON_COMPACT);
+
+    json_decref(terms);
+    return text;
+}
+
 int overrides_create(struct store *store, const struct override *o,
                      const struct audit_row *row, struct err *e)
 {
     struct db *db = store_acquire(store, e);
     struct audit_row filled = *row;
+    char *terms = terms_of(o);
     int status;
 
-    if (db == NULL)
-        return AGW_ESTORE;
-    if (filled.override_id == NULL)
-        filled.override_id = o->id;
+    if (db == NULL || terms == NULL) {
+        store_release(store, db);
+        json_memory_free(terms);
+        return db == NULL ? AGW_ESTORE : err_set(e, AGW_ENOMEM, "creating an override");
+    }
+    filled.kind = "override.created";
+    filled.override_id = o->id;
+    filled.pattern = o->pattern;
+    filled.detail = terms;
     status = store_write_begin(store, db, e);
     if (status == 0) {
         status = insert(db, o, e);
@@ -149,6 +194,7 @@ int overrides_create(struct store *store, const struct override *o,
         status = end_write(store, db, status, e);
     }
     store_release(store, db);
+    json_memory_free(terms);
     return status;
 }
 

@@ -26,8 +26,8 @@ struct override_list {
     struct override *items;
 };
 
-/* Stores `o` (its texts are borrowed; id and times must be set) with `row`, bumps the
- * revision. Own transaction. */
+/* Stores `o` (its texts are borrowed; id and times must be set) with `row`, whose kind, pattern
+ * and detail are filled in, bumps the revision. Own transaction. */
 int overrides_create(struct store *store, const struct override *o,
                      const struct audit_row *row, struct err *e);
 
@@ -42,7 +42,8 @@ int overrides_revoke(struct store *store, const char *id, const char *by,
 int overrides_expire(struct store *store, const struct audit_row *row,
                      struct override_list *expired, struct err *e);
 
-/* Those neither revoked nor expired (nor due) now; or all, newest first, with `history`. */
+/* Those neither revoked nor expired (nor due) now; or all, newest first, with `history`. A
+ * grant counts as the trail has it: what differs from its row there is logged and left out. */
 int overrides_list(struct db *db, int64_t now, int history, struct override_list *list,
                    struct err *e);
 

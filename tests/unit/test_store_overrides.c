@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "store/db.h"
 #include "store/overrides.h"
 #include "store_fixture.h"
 
@@ -79,6 +80,57 @@ static void a_grant_is_stored_as_it_was_made(void **state)
                                        " 'override.created' AND override_id IS NOT NULL"), 2);
     assert_int_equal(fixture_number(f, "SELECT count(*) FROM active_overrides"
                                        " WHERE seconds_left BETWEEN 50 AND 60"), 2);
+}
+
+/* A grant counts as the trail has it. */
+static void T37_a_grant_that_the_trail_does_not_know_is_none(void **state)
+{
+    static const char *const changes[] = {
+        "UPDATE override SET expires_at = expires_at + 1",
+        "UPDATE override SET pattern = '*'",
+        "UPDATE override SET key_id = NULL",
+        "UPDATE override SET key_id = 'deu'",
+        "UPDATE override SET id = 'ovr_0000000000000009'",
+        "INSERT INTO override (id, pattern, created_at, expires_at)"
+        " SELECT 'ovr_0000000000000008', '*', created_at, expires_at FROM override LIMIT 1;"
+        " DELETE FROM override WHERE id <> 'ovr_0000000000000008'",
+    };
+    struct fixture *f = *state;
+    struct err e;
+
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        struct db *db = store_acquire(f->store, &e);
+        char id[32];
+
+        assert_int_equal(db_exec(db, "DELETE FROM override", &e), 0);
+        snprintf(id, sizeof id, "ovr_00000000000001%02zu", i);
+        create(f->store, id, "dev", 60000);
+        assert_int_equal(count(f->store, 0), 1);
+        if (db_exec(db, changes[i], &e) != 0)
+            fail_msg("%s", e.message);
+        store_release(f->store, db);
+        assert_int_equal(count(f->store, 0), 0);
+        assert_int_equal(count(f->store, 1), 1);
+    }
+}
+
+/* The mark of a revocation is gone, its row in the trail is not. */
+static void T37_a_revoked_grant_does_not_come_back(void **state)
+{
+    struct fixture *f = *state;
+    struct audit_row row = fixture_row("override.revoked", NULL, NULL);
+    struct override revoked;
+    struct db *db;
+    struct err e;
+
+    create(f->store, "ovr_0000000000000001", "dev", 60000);
+    assert_int_equal(overrides_revoke(f->store, "ovr_0000000000000001", "boss", &row, &revoked,
+                                      &e), 0);
+    override_clear(&revoked);
+    db = store_acquire(f->store, &e);
+    assert_int_equal(db_exec(db, "UPDATE override SET revoked_at = NULL", &e), 0);
+    store_release(f->store, db);
+    assert_int_equal(count(f->store, 0), 0);
 }
 
 static void a_grant_is_revoked_once(void **state)
@@ -210,6 +262,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
         TEST(a_grant_is_stored_as_it_was_made),
+        TEST(T37_a_grant_that_the_trail_does_not_know_is_none),
+        TEST(T37_a_revoked_grant_does_not_come_back),
         TEST(a_grant_is_revoked_once),
         TEST(each_expiry_happens_in_exactly_one_process),
         TEST(nothing_due_costs_no_write),
