@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Keeps small blocks for the parser that cannot do without them. */
+/* Gets memory for a parser that cannot do without. */
 #include "util/json_memory.h"
 
 #include <jansson.h>
@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+enum { TRIES = 3, PAUSE_US = 1000 };
 
 union cell {
     union cell *next;
@@ -42,18 +44,26 @@ static void give_back(union cell *cell)
     pthread_mutex_unlock(&lock);
 }
 
-static void *take(size_t size)
+static void *insist(size_t size)
 {
     static const char words[] = "agent-gateway: out of memory\n";
-    void *p = malloc(size);
+    void *p = size <= JSON_MEMORY_SMALL ? json_memory_reserve() : NULL;
 
-    if (p != NULL || size > JSON_MEMORY_SMALL)
-        return p;
-    p = json_memory_reserve();
+    for (int i = 0; p == NULL && i < TRIES; i++) {
+        usleep(PAUSE_US);
+        p = malloc(size);
+    }
     if (p != NULL)
         return p;
     (void)!write(STDERR_FILENO, words, sizeof words - 1);
     _exit(JSON_MEMORY_EXIT);
+}
+
+static void *take(size_t size)
+{
+    void *p = malloc(size);
+
+    return p != NULL ? p : insist(size);
 }
 
 void json_memory_free(void *p)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Jansson's memory. When the 32 bytes of a string's node cannot be had, jansson 2.14's parser
- * frees the text twice and the heap is broken. So small blocks come from a reserve when malloc()
- * has none; when that is used up too the process says why and ends, and the supervisor starts
+/* Jansson's memory, which never says no. Jansson 2.14's parser breaks the heap when it does: a
+ * string whose node cannot be had is freed twice, and a text that could not grow is read past
+ * its end. So small blocks come from a reserve when malloc() has none, larger ones are asked
+ * for again, and when all that is in vain the process says why and ends; the supervisor starts
  * another. Any thread.
  */
 #ifndef AGW_UTIL_JSON_MEMORY_H
