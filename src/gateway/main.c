@@ -19,6 +19,7 @@
 #include "util/clock.h"
 #include "util/json_memory.h"
 #include "util/log.h"
+#include "util/sha.h"
 
 /* Described in agent-gateway(8). */
 enum { EXIT_FINE = 0, EXIT_FINDING = 1, EXIT_USAGE = 2, EXIT_FAILED = 3 };
@@ -249,6 +250,12 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     json_memory_init();
+    /* OpenSSL never gets over a first use that lacked memory, so it happens here, where nobody
+     * is served yet; workers inherit it. */
+    if (sha_algorithm() == NULL) {
+        fputs("agent-gateway: SHA-256 is not available\n", stderr);
+        return EXIT_FAILED;
+    }
     status = read_config(options.config, &sources, &config);
     if (status == EXIT_FINE && !options.check) {
         /* how all instances with these files recognise each other */
