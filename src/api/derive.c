@@ -4,9 +4,12 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "store/keys.h"
 #include "util/log.h"
+
+enum { PUBLISH_TRIES = 50, PUBLISH_PAUSE_US = 20000, PUBLISH_EXIT = 3 };
 
 struct derived {
     struct catalog *catalog;
@@ -40,13 +43,20 @@ static void *derive(void *arg, struct config *config, struct err *e)
     return d;
 }
 
+/* It is too late to keep the old configuration, and the new one without its upstreams would
+ * refuse every request: when memory stays out, the process that follows reads all anew. */
 static void publish(void *arg, const struct config *config)
 {
     struct err problem;
 
     log_set_level((enum log_level)config->gateway.log_level);
-    if (upstreams_update(arg, config, &problem) != 0)
-        log_message(LOG_ERROR, "config.rejected", "upstreams: %s", problem.message);
+    for (int i = 0; i < PUBLISH_TRIES; i++) {
+        if (upstreams_update(arg, config, &problem) == 0)
+            return;
+        usleep(PUBLISH_PAUSE_US);
+    }
+    log_message(LOG_ERROR, "worker.failed", "upstreams: %s", problem.message);
+    _exit(PUBLISH_EXIT);
 }
 
 void derive_hooks(struct upstreams *upstreams, struct policy_hooks *hooks)
