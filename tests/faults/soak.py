@@ -115,6 +115,8 @@ class Soak:
         for name in ("failing_disk", "no_threads", "held_lock", "clients_leave", "bad_provider",
                      "reload"):
             getattr(self, name)()  # caches and pools fill with the first of each
+        together(*[stream(self.server.port, KEYS["client"], "mock/chunks-5-100")
+                   for _ in range(150)])
         seen = self.load(WARM)
         before, served = self.quiet_size(), self.served()
         seen.update(self.load(max(5, SECONDS - WARM)))

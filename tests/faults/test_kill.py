@@ -18,9 +18,9 @@ from scale import count, limit, report
 from wire import chat, new_id, request, stream, together
 
 CLIENT = KEYS["client"]
-KILLS = {"lighttpd": count("AGW_FAULT_KILLS", 40, 120, 2000),
-         "nginx": count("AGW_FAULT_KILLS", 25, 50, 600),
-         "apache": count("AGW_FAULT_KILLS", 10, 30, 400)}
+KILLS = {"lighttpd": count("AGW_FAULT_KILLS", 60, 120, 2000),
+         "nginx": count("AGW_FAULT_KILLS", 30, 50, 600),
+         "apache": count("AGW_FAULT_KILLS", 12, 30, 400)}
 # A busy machine may be late; the median is what the product is responsible for.
 LATEST = 1.0 * env.SLOW
 
