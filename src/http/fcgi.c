@@ -32,6 +32,7 @@ struct fcgi {
     bool keep;      /* FCGI_KEEP_CONN */
     bool failed;    /* the connection is of no further use */
     bool flushed;   /* something has been written */
+    bool drained;   /* nothing is left to be read; the library's reader is gone */
 };
 
 int fcgi_init(void)
@@ -141,11 +142,12 @@ char *const *fcgi_params(const struct fcgi *x)
 ssize_t fcgi_read(struct fcgi *x, char *data, size_t size)
 {
     FCGX_Stream *in = x->request.in;
-    size_t ready = (size_t)(in->stop - in->rdNext);
+    size_t ready;
     int c, n = 0;
 
-    if (size == 0)
+    if (size == 0 || x->drained)
         return 0;
+    ready = (size_t)(in->stop - in->rdNext);
     if (ready == 0) {
         wait_begin(x);
         c = FCGX_GetChar(in);
@@ -277,6 +279,15 @@ static bool drain(struct fcgi *x)
         if (total > DRAIN_BYTES || clock_mono_ms() > deadline)
             return false;
     }
+}
+
+void fcgi_end_reading(struct fcgi *x)
+{
+    /* Only what is here already: an answer does not wait for the rest of a request. */
+    if (x->drained || !x->whole || x->failed || !drain(x))
+        return;
+    FCGX_FreeStream(&x->request.in);
+    x->drained = true;
 }
 
 /* Unread bytes at close() would reach the peer as ECONNRESET after our last ones. */

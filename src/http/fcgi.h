@@ -33,6 +33,10 @@ ssize_t fcgi_read(struct fcgi *x, char *data, size_t size);
 int fcgi_write(struct fcgi *x, const char *data, size_t length);
 int fcgi_flush(struct fcgi *x);
 
+/* Nobody will read any more: what has come is dropped, and the buffer for it given back, for
+ * the long time that a stream may take. */
+void fcgi_end_reading(struct fcgi *x);
+
 int fcgi_fd(const struct fcgi *x);
 bool fcgi_peer_gone(const struct fcgi *x);
 

@@ -9,6 +9,7 @@ int sse_write_begin(struct response *r)
     /* nginx would collect the whole stream otherwise; the others ignore it */
     response_header(r, "x-accel-buffering", "no");
     r->streaming = true;
+    fcgi_end_reading(r->request->x);
     return response_head(r, 200);
 }
 

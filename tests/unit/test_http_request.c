@@ -12,6 +12,7 @@
 
 #include "../lib/fcgi_client.h"
 #include "http/request.h"
+#include "util/clock.h"
 
 #define BASE "REQUEST_METHOD", "POST", "REQUEST_URI", "/v1/chat/completions?x=1"
 
@@ -212,6 +213,53 @@ static void bodies(void **state)
     }
 }
 
+/* What is not read is dropped, and the connection takes the next request as ever. */
+static void reading_can_end_early(void **state)
+{
+    static const char *const params[] = {BASE, "CONTENT_LENGTH", "6", NULL};
+    const struct fcgi_client_request request = {
+        .keep = true, .params = params, .body = "abcdef", .body_length = 6, .record = 2};
+    struct fcgi_client_reply reply;
+    struct scene s;
+    char bytes[8];
+    int fd;
+
+    (void)state;
+    open_scene(&s, &request);
+    assert_int_equal(fcgi_read(s.x, bytes, 1), 1);
+    fcgi_end_reading(s.x);
+    fcgi_end_reading(s.x);
+    assert_int_equal(fcgi_read(s.x, bytes, sizeof bytes), 0);
+    assert_int_equal(fcgi_write(s.x, "Status: 200\r\n\r\nx", 16), 0);
+    fd = fcgi_finish(&s.x);
+    assert_true(fd >= 0);
+    assert_true(fcgi_client_receive(s.peer, &reply));
+    assert_true(reply.ended);
+    fcgi_client_reply_free(&reply);
+    assert_int_equal(fcgi_client_send(s.peer, &request), 0);
+    s.x = fcgi_accept(fd, 300, 300);
+    assert_non_null(s.x);
+    assert_int_equal(fcgi_read(s.x, bytes, sizeof bytes) > 0, 1);
+    close_scene(&s);
+}
+
+/* The rest of a body that is still on its way is not waited for. */
+static void reading_ends_without_waiting(void **state)
+{
+    static const char *const params[] = {BASE, "CONTENT_LENGTH", "6", NULL};
+    struct scene s;
+    char bytes[8];
+    int64_t before = clock_mono_ms();
+
+    (void)state;
+    open_scene(&s, &(struct fcgi_client_request){
+                       .params = params, .body = "abc", .body_length = 3, .open_end = true});
+    fcgi_end_reading(s.x);
+    assert_true(clock_mono_ms() - before < 200);
+    assert_int_equal(fcgi_read(s.x, bytes, sizeof bytes), 3);
+    close_scene(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +267,8 @@ int main(void)
         cmocka_unit_test(refusals),
         cmocka_unit_test(request_ids),
         cmocka_unit_test(bodies),
+        cmocka_unit_test(reading_can_end_early),
+        cmocka_unit_test(reading_ends_without_waiting),
     };
 
     if (fcgi_init() != 0)
