@@ -5,6 +5,7 @@ agent_gateway_LDADD = $(AGW_LIBS)
 
 libagw_a_SOURCES += \
   src/gateway/auto_reload.c src/gateway/auto_reload.h \
+  src/gateway/file_modes.c src/gateway/file_modes.h \
   src/gateway/listen.c src/gateway/listen.h \
   src/gateway/notify.c src/gateway/notify.h \
   src/gateway/supervisor.c src/gateway/supervisor.h \
@@ -19,3 +20,9 @@ tests_unit_test_gateway_auto_reload_SOURCES = tests/unit/test_gateway_auto_reloa
 tests_unit_test_gateway_listen_SOURCES = tests/unit/test_gateway_listen.c $(fcgi_client)
 tests_unit_test_gateway_main_SOURCES = tests/unit/test_gateway_main.c
 tests_unit_test_gateway_supervisor_SOURCES = tests/unit/test_gateway_supervisor.c $(fcgi_client)
+
+unit_tests += tests/unit/test_gateway_file_modes
+tests_unit_test_gateway_file_modes_SOURCES = tests/unit/test_gateway_file_modes.c \
+  $(store_fixture) $(inject)
+tests_unit_test_gateway_file_modes_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_gateway_file_modes_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "config/load.h"
+#include "gateway/file_modes.h"
 #include "gateway/listen.h"
 #include "gateway/supervisor.h"
 #include "gateway/worker.h"
@@ -158,6 +159,8 @@ static int prepare_store(const char *origin, const struct config_sources *source
     if (rc != 0)
         return failed("the database cannot be opened", &e);
     rc = policy_register(store, origin, sources, config, &e);
+    if (rc == 0)
+        file_modes_check(store, g->database, sources);
     store_close(&store);
     return rc == 0 ? EXIT_FINE : failed("the configuration cannot be registered", &e);
 }

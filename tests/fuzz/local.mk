@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Fuzz targets are always built. Without libFuzzer they replay their corpus in `make check`;
 # configured with --enable-fuzzers, `make fuzz FUZZ_SECONDS=60` runs each of them.
-fuzz_targets = tests/fuzz/fuzz_config tests/fuzz/fuzz_json tests/fuzz/fuzz_records \
+fuzz_targets = tests/fuzz/fuzz_audit tests/fuzz/fuzz_config tests/fuzz/fuzz_glob \
+  tests/fuzz/fuzz_json tests/fuzz/fuzz_records \
   tests/fuzz/fuzz_sse tests/fuzz/fuzz_uri
 check_PROGRAMS += $(fuzz_targets)
+tests_fuzz_fuzz_audit_SOURCES = tests/fuzz/fuzz_audit.c
+tests_fuzz_fuzz_glob_SOURCES = tests/fuzz/fuzz_glob.c
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
 tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c
 tests_fuzz_fuzz_records_SOURCES = tests/fuzz/fuzz_records.c
@@ -13,6 +16,8 @@ tests_fuzz_fuzz_sse_SOURCES = tests/fuzz/fuzz_sse.c
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/replay.c
 
 if FUZZERS
+tests_fuzz_fuzz_audit_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_glob_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_json_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_records_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -30,6 +35,8 @@ fuzz: $(fuzz_targets)
 	    fuzz/$$name/corpus '$(srcdir)'/tests/fuzz/corpus/$$name || exit 1; \
 	done
 else
+tests_fuzz_fuzz_audit_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_glob_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_config_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_json_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_records_SOURCES += tests/fuzz/replay.c

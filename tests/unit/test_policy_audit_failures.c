@@ -460,6 +460,35 @@ static void ends_outlast_failures(void **state)
     log_set_level(LOG_ERROR);
 }
 
+/* While the trail is broken only the ends of requests on record are kept without bound. */
+static void ends_of_refused_requests_are_not_hoarded(void **state)
+{
+    struct scene s = {.f = *state};
+    struct audit_row row = row_of(NULL), end = row_of("completed");
+    struct audit_ticket *good[3], *refused;
+    struct audit *audit;
+    struct err e;
+
+    log_set_level(LOG_ERROR + 1);
+    assert_int_equal(start(&s, &audit, 2, 100), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(audit_record(audit, &row, &good[i], &e), 0);
+        assert_int_equal(audit_wait(good[i], &e), 0);
+    }
+    inject_start(INJECT_SQLITE, 0, true);
+    assert_int_equal(audit_record(audit, &row, &refused, &e), 0);
+    assert_int_equal(audit_wait(refused, &e), AGW_EAUDIT);
+    audit_finish(audit, &refused, &end);
+    for (int i = 0; i < 3; i++)
+        audit_finish(audit, &good[i], &end);
+    usleep(1200000); /* the longest pause between two attempts */
+    inject_stop();
+    audit_stop(&audit);
+    assert_int_equal(fixture_number(s.f, "SELECT count(*) FROM audit_event WHERE kind = 'end'"),
+                     3);
+    log_set_level(LOG_ERROR);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -472,6 +501,7 @@ int main(void)
         TEST(nothing_is_taken_while_stopping),
         TEST(trouble_is_remembered_for_a_while),
         TEST(ends_outlast_failures),
+        TEST(ends_of_refused_requests_are_not_hoarded),
     };
 
     return cmocka_run_group_tests_name("policy/audit failures", tests, NULL, NULL);

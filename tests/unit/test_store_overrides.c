@@ -41,6 +41,26 @@ static struct override_list list(struct store *store, int history)
     return found;
 }
 
+/* Active until the millisecond it is due, and not in it. */
+static void due_is_to_the_millisecond(void **state)
+{
+    struct fixture *f = *state;
+    struct override_list found;
+    struct err e;
+    struct db *db;
+    int64_t due;
+
+    create(f->store, "ovr_0000000000000001", NULL, 60000);
+    due = fixture_number(f, "SELECT expires_at FROM override");
+    db = store_acquire(f->store, &e);
+    for (int64_t now = due - 1; now <= due; now++) {
+        assert_int_equal(overrides_list(db, now, 0, &found, &e), 0);
+        assert_int_equal(found.count, now < due);
+        override_list_clear(&found);
+    }
+    store_release(f->store, db);
+}
+
 static size_t count(struct store *store, int history)
 {
     struct override_list found = list(store, history);
@@ -264,6 +284,7 @@ int main(void)
         TEST(a_grant_is_stored_as_it_was_made),
         TEST(T37_a_grant_that_the_trail_does_not_know_is_none),
         TEST(T37_a_revoked_grant_does_not_come_back),
+        TEST(due_is_to_the_millisecond),
         TEST(a_grant_is_revoked_once),
         TEST(each_expiry_happens_in_exactly_one_process),
         TEST(nothing_due_costs_no_write),
