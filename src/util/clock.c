@@ -42,7 +42,7 @@ static void spell_second(time_t seconds, char text[SECOND_LENGTH])
     gmtime_r(&seconds, &tm);
     /* strftime's %Y does not pad; years below 1000 must sort and parse like the others. */
     snprintf(spelled, sizeof spelled, "%04d", (tm.tm_year + 1900) % 10000);
-    strftime(spelled + 4, sizeof spelled - 4, "-%m-%dT%H:%M:%S", &tm);
+    (void)strftime(spelled + 4, sizeof spelled - 4, "-%m-%dT%H:%M:%S", &tm);
     memcpy(text, spelled, SECOND_LENGTH);
 }
 

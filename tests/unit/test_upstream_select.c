@@ -263,6 +263,9 @@ static void health_checks(void **state)
     wait_for_state(&f, 0, "up");
     flag.status = 401;
     wait_for_state(&f, 0, "down");
+    /* Counted by the thread that checked, right after the state was set. */
+    for (int tries = 0; tries < 300 && metrics_double_value(METRIC_UPSTREAM_UP, "u0") != 0; tries++)
+        usleep(10000);
     assert_int_equal(metrics_double_value(METRIC_UPSTREAM_UP, "u0"), 0);
     order_text(&f, "u0", "m", got, sizeof got);
     assert_string_equal(got, "u1 u0"); /* last, but not lost */
