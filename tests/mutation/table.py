@@ -378,6 +378,8 @@ MUTATIONS = POLICY + AUDITED + STORED + SERVED
 
 # What no test notices, and why none needs to. doc/TESTING.md tells the same.
 SURVIVORS = {
+    "a revoked override is listed":
+        "decisions pass over it, and each listed row is compared with the audit trail besides",
     "expiry is a millisecond late":
         "only marks the row; whether a grant still counts is asked of its time at each decision",
     "the gate admits two threads":
