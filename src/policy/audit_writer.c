@@ -233,7 +233,8 @@ static bool is_surplus(const struct audit *a, struct audit_node *end)
            atomic_load(&end->ticket->first.state) == NODE_FAILED;
 }
 
-/* Puts the ends back in front, in order: they are written with the next group. */
+/* Puts the ends back in front, in order: they are written with the next group. What is let go
+ * instead leaves the group: its memory is gone. */
 static void put_back(struct audit *a, struct audit_group *g)
 {
     for (size_t i = g->count; i-- > 0;) {
@@ -242,6 +243,7 @@ static void put_back(struct audit *a, struct audit_group *g)
         if (node->role != AUDIT_ENDS)
             continue;
         if (is_surplus(a, node)) {
+            g->nodes[i] = NULL;
             settle(node, NODE_FAILED);
             audit_ticket_drop(node->ticket);
             continue;
@@ -266,7 +268,7 @@ static void group_failed(struct audit *a, struct audit_group *g, const struct er
     put_back(a, g);
     pthread_mutex_unlock(&a->lock);
     for (size_t i = 0; i < g->count; i++)
-        if (g->nodes[i]->role != AUDIT_ENDS) { /* the last use of this node */
+        if (g->nodes[i] != NULL && g->nodes[i]->role != AUDIT_ENDS) { /* its last use */
             settle(g->nodes[i], NODE_FAILED);
             audit_ticket_drop(g->nodes[i]->ticket);
         }

@@ -144,3 +144,18 @@ def test_a_backup_taken_while_serving_is_whole(make, directory):
     assert copy.execute("SELECT count(*) FROM audit_event").fetchone()[0] >= 5
     copy.close()
     assert os.path.exists(gateway.database)
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/security/overrides", "/agents"])
+def test_no_answer_leaves_before_the_commit(make, path):
+    """Listings are decisions too: they wait for their row like chats do."""
+    gateway = make.gateway(gateway={"audit": {"wait": 2}, "database": {"gate_wait": 5}})
+    port = make.server(gateway).port
+    assert request(port, "GET", path, key=KEYS["admin"]).status == 200
+    holder = subprocess.Popen(["flock", str(gateway.database) + ".gate", "sleep", "1"])
+    time.sleep(0.2)
+    began = time.monotonic()
+    answer = request(port, "GET", path, key=KEYS["admin"])
+    took = time.monotonic() - began
+    holder.wait()
+    assert answer.status == 200 and took > 0.5, (answer, took)
