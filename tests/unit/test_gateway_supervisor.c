@@ -220,6 +220,19 @@ static void crash_loops_are_slowed_down(void **state)
     assert_int_equal(end(pid), 0);
 }
 
+/* A process may look dead while a last thread of it (a sanitizer's) still holds the socket. */
+static void expect_nobody_listens(void)
+{
+    int fd = fcgi_client_connect(path);
+
+    for (int n = 0; n < 400 && fd >= 0; n++) {
+        close(fd);
+        nap(5);
+        fd = fcgi_client_connect(path);
+    }
+    assert_int_equal(fd, -1);
+}
+
 static void a_killed_supervisor_leaves_no_orphans(void **state)
 {
     pid_t pid = start(0);
@@ -230,7 +243,7 @@ static void a_killed_supervisor_leaves_no_orphans(void **state)
     kill(pid, SIGKILL);
     assert_int_equal(end(pid), 100 + SIGKILL);
     expect_all_dead();
-    assert_int_equal(fcgi_client_connect(path), -1);
+    expect_nobody_listens();
     unlink(path);
 }
 
