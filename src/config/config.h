@@ -32,6 +32,11 @@ struct config_patterns {
 
 enum config_role { ROLE_CLIENT = 1, ROLE_AUDITOR = 2, ROLE_ADMIN = 4 }; /* a bit mask */
 
+/* What one key may use up in a UTC day; 0 = unlimited. */
+struct config_budget {
+    int64_t requests_per_day, tokens_per_day;
+};
+
 struct config_key {
     const char *id;
     unsigned char hash[SHA_SIZE]; /* SHA-256 of the secret; the secret itself is not kept */
@@ -40,6 +45,7 @@ struct config_key {
     unsigned roles;
     struct config_patterns allow_agents, deny_agents;
     int64_t rate_per_minute; /* -1 = inherit */
+    struct config_budget budget; /* -1 = inherit, each by itself */
     int64_t expires_at;      /* UTC ms, 0 = never */
     struct config_place place;
 };
@@ -53,6 +59,7 @@ struct config_namespace {
 struct config_security {
     struct config_patterns allow_agents, deny_agents; /* default.* */
     int64_t rate_per_minute;                          /* 0 = unlimited */
+    struct config_budget budget;                      /* of each key by itself */
     int64_t override_max_ttl_s;
     bool override_require_reason;
     struct config_patterns local_tools_allowlist, dropin_allow, dropin_deny;
