@@ -5,8 +5,7 @@
 #include "config/build.h"
 #include "util/secret.h"
 
-/* What can be sent in an HTTP header without quoting, and nothing else. */
-static const char *key_problem(const char *text)
+const char *config_key_problem(const char *text)
 {
     for (const char *c = text; *c != '\0'; c++)
         if (*c <= 0x20 || *c >= 0x7f)
@@ -28,7 +27,7 @@ void security_take_key(struct build *b, const struct option *option, struct tree
 {
     struct config_key *key = (void *)base;
     size_t prefix = strlen(redact_prefix);
-    const char *problem = key_problem(node->text);
+    const char *problem = config_key_problem(node->text);
 
     key->was_plaintext = true;
     if (strncmp(node->text, redact_prefix, prefix) == 0 &&

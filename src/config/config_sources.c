@@ -125,6 +125,21 @@ static int read_named(const struct config *config, const char *folder,
     return result;
 }
 
+int config_gateway_read(const char *gateway_file, struct config **config,
+                        struct config_errors *errors)
+{
+    struct config_source source = {0};
+
+    *config = NULL;
+    if (read_source(gateway_file, false, &source, errors) == 0)
+        *config = build_gateway_only(&source, errors);
+    if (*config == NULL && errors->count == 0)
+        config_errors_add(errors, gateway_file, 0, 0, "it cannot be understood");
+    free(source.path);
+    secret_free(&source.text);
+    return *config == NULL ? AGW_ECONFIG : 0;
+}
+
 int config_sources_read(const char *gateway_file, struct config_sources *sources,
                         struct config_errors *errors)
 {

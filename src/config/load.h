@@ -45,6 +45,15 @@ void config_errors_free(struct config_errors *errors);
 /* Whether memory ran out: then nothing is said about the files. */
 bool config_errors_memory(const struct config_errors *errors);
 
+/* Why a text cannot be the secret of a key (static text, without a subject), NULL when it can:
+ * what fits into an HTTP header without quoting, and nothing else. */
+const char *config_key_problem(const char *text);
+
+/* gateway.yaml alone, for tools that must work while another file is broken: 0 and *config
+ * whose `gateway` is set as far as it can be understood, or AGW_ECONFIG with errors. */
+int config_gateway_read(const char *gateway_file, struct config **config,
+                        struct config_errors *errors);
+
 /* Reads gateway.yaml and the files it (or the environment) names. 0, or AGW_ECONFIG with
  * at least one error. Relative names are relative to gateway.yaml's folder. */
 int config_sources_read(const char *gateway_file, struct config_sources *sources,

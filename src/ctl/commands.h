@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* The rows of all commands; each stands in its cmd_<group>.c. */
+#ifndef AGW_CTL_COMMANDS_H
+#define AGW_CTL_COMMANDS_H
+
+#include "ctl/command.h"
+
+extern const struct command cmd_hash_key;
+
+#endif

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+sbin_PROGRAMS += agwctl
+agwctl_SOURCES = src/ctl/main.c
+agwctl_LDADD = $(AGW_LIBS)
+
+libagw_a_SOURCES += \
+  src/ctl/call.c src/ctl/call.h \
+  src/ctl/cmd_hash_key.c \
+  src/ctl/command.h \
+  src/ctl/commands.c src/ctl/commands.h \
+  src/ctl/complete.c src/ctl/complete.h \
+  src/ctl/context.c src/ctl/context.h \
+  src/ctl/help.c src/ctl/help.h \
+  src/ctl/output.c src/ctl/output.h \
+  src/ctl/progress.c src/ctl/progress.h \
+  src/ctl/table.c src/ctl/table.h \
+  src/ctl/when.c src/ctl/when.h
+
+dist_man_MANS += doc/man/agwctl.8
+
+# One for each command's --json output.
+schemas = \
+  doc/schemas/agwctl-hash-key.json
+schemasdir = $(docdir)/doc/schemas
+dist_schemas_DATA = $(schemas)
+
+bashcompletiondir = $(datadir)/bash-completion/completions
+dist_bashcompletion_DATA = contrib/completion/agwctl
+
+unit_tests += tests/unit/test_ctl_commands tests/unit/test_ctl_output tests/unit/test_ctl_when
+tests_unit_test_ctl_commands_SOURCES = tests/unit/test_ctl_commands.c
+tests_unit_test_ctl_output_SOURCES = tests/unit/test_ctl_output.c
+tests_unit_test_ctl_when_SOURCES = tests/unit/test_ctl_when.c
