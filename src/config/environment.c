@@ -130,7 +130,7 @@ static void expand_text(struct build *b, struct tree_node *node)
     struct buf out;
     char *expanded;
 
-    buf_init(&out, TREE_TEXT_MAX);
+    buf_init_secret(&out, TREE_TEXT_MAX);
     while (*text != '\0') {
         size_t span = strcspn(text, "$");
 
@@ -152,8 +152,6 @@ static void expand_text(struct build *b, struct tree_node *node)
         }
     }
     expanded = node->kind == TREE_BROKEN ? NULL : buf_take(&out);
-    if (out.data != NULL)
-        secret_wipe(out.data, out.length);
     buf_free(&out);
     if (node->kind == TREE_BROKEN)
         return;

@@ -50,6 +50,7 @@ char *redact_security(const char *text)
 
     if (arena == NULL)
         return NULL;
+    arena_keep_secret(arena);
     buf_init(&out, 2 * (size_t)CONFIG_FILE_MAX);
     if (strncmp(text, "\xef\xbb\xbf", 3) == 0)
         cursor.at += 3;

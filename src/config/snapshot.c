@@ -33,6 +33,7 @@ struct config *snapshot_new(struct arena **arena)
         free(s);
         return NULL;
     }
+    arena_keep_secret(s->arena);
     atomic_init(&s->users, 1);
     *arena = s->arena;
     return &s->config;

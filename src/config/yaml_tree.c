@@ -7,6 +7,7 @@
 #include <yaml.h>
 
 #include "util/json_text.h"
+#include "util/secret.h"
 
 struct reader {
     yaml_parser_t parser;
@@ -65,6 +66,31 @@ static int next_event(struct reader *r, yaml_event_t *event)
         return -1;
     }
     return 0;
+}
+
+/* A text may be a secret. */
+static void wipe_text(yaml_char_t *text, size_t length)
+{
+    if (text != NULL)
+        secret_wipe(text, length);
+}
+
+static void drop_event(yaml_event_t *event)
+{
+    if (event->type == YAML_SCALAR_EVENT)
+        wipe_text(event->data.scalar.value, event->data.scalar.length);
+    yaml_event_delete(event);
+}
+
+/* Its buffers hold the file's text, in two encodings, and it would free them as they are. */
+static void drop_parser(yaml_parser_t *p)
+{
+    wipe_text(p->raw_buffer.start, (size_t)(p->raw_buffer.end - p->raw_buffer.start));
+    wipe_text(p->buffer.start, (size_t)(p->buffer.end - p->buffer.start));
+    for (yaml_token_t *token = p->tokens.head; token != p->tokens.tail; token++)
+        if (token->type == YAML_SCALAR_TOKEN)
+            wipe_text(token->data.scalar.value, token->data.scalar.length);
+    yaml_parser_delete(p);
 }
 
 static struct tree_node *new_node(struct reader *r, enum tree_kind kind, yaml_mark_t mark)
@@ -200,12 +226,12 @@ static int read_entry(struct reader *r, struct tree_node *parent, yaml_event_t *
 
     if (parent->kind == TREE_MAP) {
         key = read_key(r, event);
-        yaml_event_delete(event);
+        drop_event(event);
         if (key == NULL || next_event(r, event) != 0)
             return -1;
     }
     child = read_node(r, event, depth);
-    yaml_event_delete(event);
+    drop_event(event);
     if (child == NULL)
         return -1;
     if (key != NULL) {
@@ -235,7 +261,7 @@ static struct tree_node *read_collection(struct reader *r, const yaml_event_t *s
         if (next_event(r, &event) != 0)
             return NULL;
         if (event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT) {
-            yaml_event_delete(&event);
+            drop_event(&event);
             break;
         }
         if (read_entry(r, node, &event, depth + 1) != 0)
@@ -279,23 +305,23 @@ static struct tree_node *read_document(struct reader *r)
             return NULL;
         if (event.type != YAML_STREAM_START_EVENT && event.type != YAML_DOCUMENT_START_EVENT)
             break;
-        yaml_event_delete(&event);
+        drop_event(&event);
     }
     if (event.type == YAML_STREAM_END_EVENT)
         config_errors_add(r->errors, r->file, 1, 1, "the file is empty");
     else
         root = read_node(r, &event, 0);
-    yaml_event_delete(&event);
+    drop_event(&event);
     if (root == NULL)
         return NULL;
     if (next_event(r, &event) != 0) /* the end of the document */
         return NULL;
-    yaml_event_delete(&event);
+    drop_event(&event);
     if (next_event(r, &event) != 0)
         return NULL;
     if (event.type != YAML_STREAM_END_EVENT)
         REPORT(r, event.start_mark, "only one document is allowed in a file");
-    yaml_event_delete(&event);
+    drop_event(&event);
     return root;
 }
 
@@ -338,7 +364,7 @@ struct tree_node *tree_parse(const char *file, const char *text, struct arena *a
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)r.text, strlen(r.text));
     root = read_document(&r);
-    yaml_parser_delete(&r.parser);
+    drop_parser(&r.parser);
     return root;
 }
 

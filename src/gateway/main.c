@@ -146,7 +146,7 @@ static void set_limits(void)
 
 /* Migrates, and makes this configuration the current one. Everything is closed again: SQLite
  * must not be carried across fork(). */
-static int prepare_store(const char *origin, const struct config_sources *sources,
+static int prepare_store(const char *origin, struct config_sources *sources,
                          struct config *config)
 {
     const struct config_gateway *g = &config->gateway;
@@ -161,6 +161,7 @@ static int prepare_store(const char *origin, const struct config_sources *source
     rc = policy_register(store, origin, sources, config, &e);
     if (rc == 0)
         file_modes_check(store, g->database, sources);
+    config_sources_free(sources); /* a key may stand in them: workers shall not inherit it */
     store_close(&store);
     return rc == 0 ? EXIT_FINE : failed("the configuration cannot be registered", &e);
 }
@@ -212,7 +213,7 @@ static int count_workers(const struct options *o, const struct config_gateway *g
 }
 
 static int run(const struct options *o, struct config *config,
-               const struct config_sources *sources, const char *origin)
+               struct config_sources *sources, const char *origin)
 {
     const struct config_gateway *g = &config->gateway;
     struct worker_settings settings = {.origin = origin, .config = config,

@@ -16,13 +16,18 @@
 #include "http/records.h"
 #include "util/clock.h"
 #include "util/permit.h"
+#include "util/secret.h"
 
 /* libfcgi's output buffer is 8 KiB with room for a record header; a record of this size
  * plus its padding and the closing records fits, so the library never flushes by itself. */
-enum { CHUNK = 8000, RESPONDER = 1 };
+enum { CHUNK = 8000, READ_BUFFER_MAX = 65536, RESPONDER = 1 };
 
 /* What an unread body may cost at the end of a request that was refused. */
 enum { DRAIN_MS = 2000, DRAIN_BYTES = 64 << 20 };
+
+/* Parameters that hold one. */
+static const char *const credentials[] = {"HTTP_AUTHORIZATION=", "HTTP_X_API_KEY=",
+                                          "HTTP_PROXY_AUTHORIZATION=", "HTTP_COOKIE="};
 
 struct fcgi {
     FCGX_Request request;
@@ -70,6 +75,7 @@ static bool is_whole(int fd)
         return false;
     records_init(&records, NULL);
     records_feed(&records, bytes, (size_t)n);
+    secret_wipe(bytes, (size_t)n); /* credentials are among them */
     return records_complete(&records);
 }
 
@@ -83,6 +89,30 @@ static void wait_end(const struct fcgi *x)
 {
     if (!x->whole)
         permit_wait_end();
+}
+
+/* How the library's FCGX_Stream_Data begins, which it keeps to itself. Its buffer holds the
+ * request as it came, and would be freed as it is; the check makes sure that it is that. */
+struct reader {
+    unsigned char *buffer;
+    int size;
+};
+
+static void wipe_reader(const FCGX_Stream *in)
+{
+    const struct reader *reader = in->data;
+
+    if (reader->size > 0 && reader->size <= READ_BUFFER_MAX && reader->buffer <= in->rdNext &&
+        in->rdNext <= reader->buffer + reader->size)
+        secret_wipe(reader->buffer, (size_t)reader->size);
+}
+
+static void wipe_credentials(const struct fcgi *x)
+{
+    for (char **p = x->request.envp; p != NULL && *p != NULL; p++)
+        for (size_t i = 0; i < sizeof credentials / sizeof credentials[0]; i++)
+            if (strncmp(*p, credentials[i], strlen(credentials[i])) == 0)
+                secret_wipe(*p, strlen(*p));
 }
 
 struct fcgi *fcgi_accept(int fd, int64_t read_timeout_ms, int64_t write_timeout_ms)
@@ -286,6 +316,7 @@ void fcgi_end_reading(struct fcgi *x)
     /* Only what is here already: an answer does not wait for the rest of a request. */
     if (x->drained || !x->whole || x->failed || !drain(x))
         return;
+    wipe_reader(x->request.in);
     FCGX_FreeStream(&x->request.in);
     x->drained = true;
 }
@@ -325,6 +356,9 @@ int fcgi_finish(struct fcgi **exchange)
         else if (!x->keep)
             drained = drain(x);
     }
+    if (request->in != NULL)
+        wipe_reader(request->in);
+    wipe_credentials(x);
     FCGX_Free(request, 0);
     if (!x->keep || x->failed || !drained) {
         close_quietly(fd, drained);

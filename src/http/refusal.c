@@ -10,6 +10,7 @@
 #include "http/records.h"
 #include "http/request.h"
 #include "http/response.h"
+#include "util/secret.h"
 
 /* Enough to find x-request-id among the parameters of an ordinary request. */
 enum { PARAMS_MAX = 16384, ANSWER_MAX = 4096, STEPS_MAX = 16 };
@@ -26,7 +27,7 @@ struct refusal *refusal_new(void)
 
     if (r == NULL)
         return NULL;
-    buf_init(&r->params, PARAMS_MAX);
+    buf_init_secret(&r->params, PARAMS_MAX); /* credentials are among them */
     records_init(&r->records, &r->params);
     return r;
 }
@@ -94,13 +95,11 @@ static bool answer(struct refusal *r, int fd)
     return r->answered;
 }
 
-enum refusal_state refusal_step(struct refusal *r, int fd, void (*counted)(void *arg),
-                                void *arg)
+static enum refusal_state take_bytes(struct refusal *r, int fd, unsigned char *bytes, size_t size,
+                                     void (*counted)(void *arg), void *arg)
 {
-    unsigned char bytes[8192];
-
     for (int i = 0; i < STEPS_MAX; i++) {
-        ssize_t n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+        ssize_t n = recv(fd, bytes, size, MSG_DONTWAIT);
         size_t used;
 
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -119,4 +118,14 @@ enum refusal_state refusal_step(struct refusal *r, int fd, void (*counted)(void 
             return r->records.keep && used == (size_t)n ? REFUSAL_KEEP : REFUSAL_CLOSE;
     }
     return REFUSAL_MORE;
+}
+
+enum refusal_state refusal_step(struct refusal *r, int fd, void (*counted)(void *arg),
+                                void *arg)
+{
+    unsigned char bytes[8192];
+    enum refusal_state state = take_bytes(r, fd, bytes, sizeof bytes, counted, arg);
+
+    secret_wipe(bytes, sizeof bytes);
+    return state;
 }

@@ -30,7 +30,7 @@ int entry_digest(const struct config_upstream *u, unsigned char digest[SHA_SIZE]
     struct buf b;
     int status = -1;
 
-    buf_init(&b, DEFINITION_MAX);
+    buf_init_secret(&b, DEFINITION_MAX);
     add_text(&b, u->name);
     add_text(&b, u->base_url);
     add_text(&b, u->api_version);
@@ -54,8 +54,6 @@ int entry_digest(const struct config_upstream *u, unsigned char digest[SHA_SIZE]
         sha_256(b.data, b.length, digest);
         status = 0;
     }
-    if (b.data != NULL)
-        secret_wipe(b.data, b.capacity);
     buf_free(&b);
     return status;
 }

@@ -4,10 +4,13 @@
 
 #include <stdalign.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "util/secret.h"
 
 /* Most requests fit in the first block, so one malloc serves them. */
 enum { BLOCK_SIZE = 4096 };
@@ -28,6 +31,7 @@ struct arena {
     struct block *blocks;
     struct cleanup *cleanups;
     size_t total, max;
+    bool secret;
 };
 
 struct arena *arena_new(size_t max)
@@ -39,6 +43,11 @@ struct arena *arena_new(size_t max)
     return arena;
 }
 
+void arena_keep_secret(struct arena *arena)
+{
+    arena->secret = true;
+}
+
 void arena_free(struct arena **arena)
 {
     if (*arena == NULL)
@@ -47,6 +56,8 @@ void arena_free(struct arena **arena)
         c->fn(c->arg);
     for (struct block *b = (*arena)->blocks, *next; b != NULL; b = next) {
         next = b->next;
+        if ((*arena)->secret)
+            secret_wipe(b->data, b->size);
         free(b);
     }
     free(*arena);

@@ -14,6 +14,9 @@ struct arena;
 /* `max` bytes at most in all; NULL when memory is out. */
 struct arena *arena_new(size_t max);
 
+/* arena_free() will wipe what was handed out. */
+void arena_keep_secret(struct arena *arena);
+
 /* Runs the cleanups (last registered first), frees all, nulls the pointer. */
 void arena_free(struct arena **arena);
 

@@ -7,9 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/secret.h"
+
 void buf_init(struct buf *b, size_t max)
 {
     *b = (struct buf){.max = max};
+}
+
+void buf_init_secret(struct buf *b, size_t max)
+{
+    *b = (struct buf){.max = max, .secret = true};
 }
 
 void buf_reset(struct buf *b)
@@ -22,8 +29,23 @@ void buf_reset(struct buf *b)
 
 void buf_free(struct buf *b)
 {
+    if (b->secret && b->data != NULL)
+        secret_wipe(b->data, b->capacity);
     free(b->data);
-    buf_init(b, b->max);
+    *b = (struct buf){.max = b->max, .secret = b->secret};
+}
+
+/* realloc(), but one that leaves nothing where the bytes were. */
+static char *grow_secret(const struct buf *b, size_t room)
+{
+    char *grown = malloc(room);
+
+    if (grown == NULL || b->data == NULL)
+        return grown;
+    memcpy(grown, b->data, b->length);
+    secret_wipe(b->data, b->capacity);
+    free(b->data);
+    return grown;
 }
 
 static int reserve(struct buf *b, size_t more)
@@ -39,7 +61,7 @@ static int reserve(struct buf *b, size_t more)
     if (need <= b->capacity)
         return 0;
     room = b->capacity * 2 > need ? b->capacity * 2 : need + 64;
-    grown = realloc(b->data, room);
+    grown = b->secret ? grow_secret(b, room) : realloc(b->data, room);
     if (grown == NULL) {
         b->failed = true;
         return -1;

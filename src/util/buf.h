@@ -16,9 +16,13 @@ struct buf {
     size_t capacity;
     size_t max;         /* length never exceeds it */
     bool failed;        /* an append was refused: out of memory or over max */
+    bool secret;        /* memory is wiped before it is given back */
 };
 
 void buf_init(struct buf *b, size_t max);
+
+/* For what holds a credential: no copy of it stays behind, but what buf_take() hands out. */
+void buf_init_secret(struct buf *b, size_t max);
 
 /* Empties but keeps the memory; clears `failed`. */
 void buf_reset(struct buf *b);

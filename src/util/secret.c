@@ -11,7 +11,7 @@
 
 void secret_wipe(void *data, size_t length)
 {
-    OPENSSL_cleanse(data, length);
+    explicit_bzero(data, length);
 }
 
 void secret_free(char **text)

@@ -7,6 +7,7 @@ integration_files = \
   tests/integration/test_agwctl.py \
   tests/integration/test_audit_unavailable.py \
   tests/integration/test_frameworks.py \
+  tests/integration/test_hardening.py \
   tests/integration/test_hostile_requests.py \
   tests/integration/test_invariant.py \
   tests/integration/test_metrics.py \

@@ -1,14 +1,35 @@
 /* SPDX-License-Identifier: MIT */
-/* secret: wiping, comparing, randomness. */
+/* secret: wiping, comparing, randomness; and that buffers and arenas of secrets give no memory
+ * back before it is wiped. Linked with --wrap=free, to look at what is given back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/arena.h"
+#include "util/buf.h"
 #include "util/secret.h"
+
+static const char secret[] = "correct horse battery staple";
+/* Blocks given back with the secret in them, and all. Volatile, because gcc knows that free() changes
+ * no variable. */
+static volatile int leaks, frees;
+
+void __real_free(void *block);
+void __wrap_free(void *block);
+
+void __wrap_free(void *block)
+{
+    if (block != NULL) {
+        frees++;
+        leaks += memmem(block, malloc_usable_size(block), secret, strlen(secret)) != NULL;
+    }
+    __real_free(block);
+}
 
 static void wipe_leaves_zeros_and_touches_nothing_else(void **state)
 {
@@ -30,6 +51,60 @@ static void free_nulls(void **state)
     assert_null(text);
     secret_free(&text);
     assert_null(text);
+}
+
+static void what_is_freed_as_a_secret_is_wiped(void **state)
+{
+    char *text = strdup(secret);
+    char *volatile careless = strdup(secret); /* volatile: gcc removes pairs of strdup and free */
+
+    (void)state;
+    leaks = 0;
+    free(careless); /* this is noticed */
+    assert_int_equal(leaks, 1);
+    secret_free(&text);
+    assert_int_equal(leaks, 1);
+}
+
+static void a_buffer_of_secrets_wipes_what_it_grows_out_of(void **state)
+{
+    struct buf b;
+    char *taken;
+
+    (void)state;
+    leaks = frees = 0;
+    buf_init_secret(&b, 100000);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(i % 2 == 0 ? buf_puts(&b, secret) : buf_printf(&b, "%s", secret), 0);
+    assert_int_equal(b.length, 1000 * strlen(secret));
+    for (int i = 0; i < 1000; i++)
+        assert_memory_equal(b.data + (size_t)i * strlen(secret), secret, strlen(secret));
+    buf_reset(&b); /* what is behind the length counts, too */
+    buf_free(&b);
+    assert_true(frees > 5);
+    assert_int_equal(leaks, 0);
+
+    buf_puts(&b, secret); /* it stays one */
+    taken = buf_take(&b);
+    assert_string_equal(taken, secret);
+    secret_free(&taken);
+    buf_puts(&b, secret);
+    buf_free(&b);
+    assert_int_equal(leaks, 0);
+}
+
+static void an_arena_of_secrets_wipes_every_block(void **state)
+{
+    struct arena *arena = arena_new(1 << 20);
+
+    (void)state;
+    leaks = frees = 0;
+    arena_keep_secret(arena);
+    for (int i = 0; i < 1000; i++)
+        assert_string_equal(arena_strdup(arena, secret), secret);
+    arena_free(&arena);
+    assert_true(frees > 5);
+    assert_int_equal(leaks, 0);
 }
 
 static void equal_sees_every_bit(void **state)
@@ -79,6 +154,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wipe_leaves_zeros_and_touches_nothing_else),
         cmocka_unit_test(free_nulls),
+        cmocka_unit_test(what_is_freed_as_a_secret_is_wiped),
+        cmocka_unit_test(a_buffer_of_secrets_wipes_what_it_grows_out_of),
+        cmocka_unit_test(an_arena_of_secrets_wipes_every_block),
         cmocka_unit_test(equal_sees_every_bit),
         cmocka_unit_test(random_hex_has_the_asked_length),
         cmocka_unit_test(random_hex_does_not_repeat),
