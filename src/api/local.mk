@@ -29,3 +29,8 @@ unit_tests += tests/unit/test_api_routes
 tests_unit_test_api_routes_SOURCES = tests/unit/test_api_routes.c
 EXTRA_DIST += tests/cases/wire/requests.json tests/cases/wire/completions.json \
   tests/cases/wire/chunks.json
+unit_tests += tests/unit/test_api_derive
+tests_unit_test_api_derive_SOURCES = tests/unit/test_api_derive.c tests/lib/build_config.c \
+  tests/lib/build_config.h $(inject)
+tests_unit_test_api_derive_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_api_derive_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)

@@ -33,6 +33,7 @@ struct control {
     _Atomic int64_t io_failed;
     _Atomic int64_t no_threads;   /* pthread_create() fails */
     _Atomic int64_t clock_ns;     /* added to the wall clock */
+    _Atomic int64_t no_digests;   /* OpenSSL finds no SHA-256 by its name */
 };
 
 static struct control none;
@@ -46,6 +47,7 @@ static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static int (*real_fsync)(int), (*real_fdatasync)(int);
 static int (*real_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 static int (*real_clock)(clockid_t, struct timespec *);
+static void *(*real_fetch)(void *, const char *, const char *);
 
 /* dlsym() itself allocates: what it asks for comes from here and is never freed. */
 static char early[65536] __attribute__((aligned(16)));
@@ -108,6 +110,7 @@ __attribute__((constructor)) static void begin(void)
     real_fdatasync = next("fdatasync");
     real_create = next("pthread_create");
     real_clock = next("clock_gettime");
+    real_fetch = next("EVP_MD_fetch");
     dl_iterate_phdr(find_fcgi, NULL);
     begun = true;
     fd = path == NULL ? -1 : open(path, O_RDWR | O_CLOEXEC);
@@ -229,6 +232,14 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 {
     begin();
     return control->no_threads ? EAGAIN : real_create(thread, attributes, run, arg);
+}
+
+void *EVP_MD_fetch(void *library, const char *name, const char *properties)
+{
+    begin();
+    return control->no_digests && strcmp(name, "SHA256") == 0
+               ? NULL
+               : real_fetch(library, name, properties);
 }
 
 static void shift(struct timespec *ts)

@@ -6,7 +6,8 @@ import struct
 import env
 
 FIELDS = ["malloc_at", "malloc_more", "malloc_count", "malloc_failed", "malloc_fcgi", "io_what",
-          "io_errno", "io_every", "io_count", "io_failed", "no_threads", "clock_ns"]
+          "io_errno", "io_every", "io_count", "io_failed", "no_threads", "clock_ns",
+          "no_digests"]
 WRITES, SYNCS = 1, 2
 
 
@@ -44,4 +45,4 @@ class Shim:
 
     def behave(self):
         """No more faults; the clock stays where it was put."""
-        self.malloc_at = self.io_what = self.no_threads = 0
+        self.malloc_at = self.io_what = self.no_threads = self.no_digests = 0

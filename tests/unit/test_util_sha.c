@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* sha: the vectors of FIPS 180-4, and hex both ways. */
+/* sha: the vectors of FIPS 180-4, also when memory is out, and hex both ways. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +21,73 @@ static const struct {
     {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
      "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
 };
+
+/* OpenSSL's memory, and the lookup of algorithms (linked with --wrap=EVP_MD_fetch). */
+static bool no_memory, no_algorithm;
+static long asked;
+
+static void *give(size_t size, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    asked++;
+    return no_memory ? NULL : malloc(size);
+}
+
+static void *give_again(void *block, size_t size, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    asked++;
+    return no_memory ? NULL : realloc(block, size);
+}
+
+static void take_back(void *block, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    free(block);
+}
+
+EVP_MD *__real_EVP_MD_fetch(OSSL_LIB_CTX *library, const char *name, const char *properties);
+EVP_MD *__wrap_EVP_MD_fetch(OSSL_LIB_CTX *library, const char *name, const char *properties);
+
+EVP_MD *__wrap_EVP_MD_fetch(OSSL_LIB_CTX *library, const char *name, const char *properties)
+{
+    return no_algorithm ? NULL : __real_EVP_MD_fetch(library, name, properties);
+}
+
+/* A key must not be unknown, nor a process end, because memory is short. */
+static void it_digests_without_memory(void **state)
+{
+    char hex[SHA_HEX_SIZE];
+
+    (void)state;
+    asked = 0;
+    no_memory = no_algorithm = true;
+    for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
+        sha_256_hex(vectors[i].text, strlen(vectors[i].text), hex);
+        assert_string_equal(hex, vectors[i].hex);
+    }
+    no_memory = no_algorithm = false;
+    assert_int_equal(asked, 0);
+}
+
+static void a_failed_lookup_is_not_kept(void **state)
+{
+    EVP_MD *algorithm;
+
+    (void)state;
+    no_algorithm = true;
+    assert_null(sha_algorithm());
+    no_algorithm = false;
+    algorithm = sha_algorithm();
+    assert_non_null(algorithm);
+    assert_true(asked > 0); /* or the test before this one proves nothing */
+    no_algorithm = true;
+    assert_ptr_equal(sha_algorithm(), algorithm);
+    no_algorithm = false;
+}
 
 static void published_vectors(void **state)
 {
@@ -71,10 +141,14 @@ static void what_is_not_hex(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_digests_without_memory), /* first: nothing is prepared yet */
+        cmocka_unit_test(a_failed_lookup_is_not_kept),
         cmocka_unit_test(published_vectors),
         cmocka_unit_test(hex_and_back),
         cmocka_unit_test(what_is_not_hex),
     };
 
+    if (CRYPTO_set_mem_functions(give, give_again, take_back) != 1)
+        return 1;
     return cmocka_run_group_tests_name("util/sha", tests, NULL, NULL);
 }
