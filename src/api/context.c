@@ -40,19 +40,28 @@ int context_name_agent(struct exchange *x, const char *name)
 
 void context_decide(struct exchange *x, const struct config_key *key)
 {
+    x->decided_at = store_now(x->api->store);
     decide_agent(&x->policy->config->security, key, &x->policy->overrides, x->agent_id, x->ns,
-                 store_now(x->api->store), &x->decision);
+                 x->decided_at, &x->decision);
     x->decided = true;
     x->decided_for = key;
+}
+
+static const char *place_text(struct exchange *x, const struct config_place *place)
+{
+    if (place->line == 0)
+        return NULL;
+    return arena_printf(x->request.arena, "%s:%d", place->file, place->line);
 }
 
 const char *context_place(struct exchange *x)
 {
     const struct decision *d = &x->decision;
 
-    if (d->override != NULL)
-        return d->override->id;
-    if (d->place.line == 0)
-        return NULL;
-    return arena_printf(x->request.arena, "%s:%d", d->place.file, d->place.line);
+    return d->override != NULL ? d->override->id : place_text(x, &d->place);
+}
+
+const char *context_shadow_place(struct exchange *x)
+{
+    return place_text(x, &x->decision.shadow.place);
 }

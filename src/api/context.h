@@ -53,6 +53,7 @@ struct exchange {
     const char *agent_id, *ns;
     bool decided;
     struct decision decision;       /* for `decided_for` */
+    int64_t decided_at;             /* store_now() that it was made by */
     const struct config_key *decided_for;
 
     struct audit_ticket *ticket;    /* recorded, not yet finished */
@@ -82,5 +83,7 @@ void context_decide(struct exchange *x, const struct config_key *key);
 
 /* Where the decision's rule is written: "file:line" or an override id; NULL = no rule. */
 const char *context_place(struct exchange *x);
+/* The same of the rule on trial that would decide otherwise. */
+const char *context_shadow_place(struct exchange *x);
 
 #endif

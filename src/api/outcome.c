@@ -6,6 +6,7 @@
 
 #include "api/routes.h"
 #include "store/metrics.h"
+#include "util/json_memory.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -58,6 +59,32 @@ bool outcome_is_audited(const struct exchange *x)
            !x->policy->config->gateway.metrics_open;
 }
 
+/* What has no column, as JSON; NULL when there is nothing. What shadow entries would change
+ * comes first: the index of the view shadow_decisions goes by how the text begins. */
+static const char *detail_of(struct exchange *x)
+{
+    const struct decision_shadow *shadow = &x->decision.shadow;
+    const char *would = x->decided ? decision_would_name(&x->decision) : NULL, *copy = NULL;
+    json_t *detail;
+    char *text;
+
+    if (would == NULL && (x->decided_for == NULL || x->decided_for == x->key))
+        return NULL;
+    detail = json_object();
+    if (would != NULL)
+        json_object_set_new(detail, would,
+                            json_pack("{s:s,s:s?,s:s?}", "rule", shadow->rule, "pattern",
+                                      shadow->pattern, "place", context_shadow_place(x)));
+    if (x->decided_for != NULL && x->decided_for != x->key)
+        json_object_set_new(detail, "for_key", json_string(x->decided_for->id));
+    text = json_dumps(detail, JSON_COMPACT);
+    if (text != NULL)
+        copy = arena_strdup(x->request.arena, text);
+    json_memory_free(text);
+    json_decref(detail);
+    return copy;
+}
+
 void outcome_row(struct exchange *x, const char *kind, struct audit_row *row)
 {
     const struct config *config = x->policy == NULL ? NULL : x->policy->config;
@@ -68,11 +95,10 @@ void outcome_row(struct exchange *x, const char *kind, struct audit_row *row)
         .generation = config == NULL ? -1 : config->generation, .status = -1,
         .streaming = -1, .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1};
     row->route = arena_printf(x->request.arena, "%s %s", x->route->method, x->route->path);
-    if (x->decided_for != NULL && x->decided_for != x->key)
-        row->detail = arena_printf(x->request.arena, "{\"for_key\":\"%s\"}",
-                                   x->decided_for->id);
+    row->detail = detail_of(x);
     if (!x->decided)
         return;
+    row->ts = x->decided_at; /* the moment it can be recomputed for */
     row->decision = x->decision.allowed ? "allow" : "deny";
     row->source = decision_source_name(x->decision.source);
     row->pattern = x->decision.pattern;
@@ -114,6 +140,29 @@ void outcome_row_end(struct exchange *x, struct audit_row *row)
         row->reason = reason_of(x);
 }
 
+/* A rule is counted by its list and its pattern: places move with each edit of the file, and
+ * ten thousand keys may have the same pattern. */
+static void count_shadow(struct exchange *x)
+{
+    const struct decision_shadow *shadow = &x->decision.shadow;
+
+    if (shadow->differs && !shadow->allowed)
+        metrics_add(METRIC_SHADOW_DENIED, 1,
+                    shadow->pattern == NULL ? shadow->rule
+                                            : arena_printf(x->request.arena, "%s %s",
+                                                           shadow->rule, shadow->pattern));
+}
+
+static void log_shadow(struct exchange *x, struct log_line *line)
+{
+    const struct decision_shadow *shadow = &x->decision.shadow;
+
+    log_str(line, "shadow", decision_would_name(&x->decision));
+    log_str(line, "shadow_list", shadow->rule);
+    log_str(line, "shadow_pattern", shadow->pattern);
+    log_str(line, "shadow_rule", context_shadow_place(x));
+}
+
 void outcome_log_decision(struct exchange *x)
 {
     const struct decision *d = &x->decision;
@@ -135,7 +184,10 @@ void outcome_log_decision(struct exchange *x)
         log_str(&line, "reason", d->override->reason);
         log_str(&line, "expires_at", clock_format(d->override->expires_at, expires));
     }
+    if (d->shadow.differs)
+        log_shadow(x, &line);
     log_end(&line);
+    count_shadow(x);
     metrics_add(METRIC_DECISIONS, 1, d->allowed ? "allow" : "deny",
                 decision_source_name(d->source));
     if (d->override != NULL)

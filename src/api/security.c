@@ -44,6 +44,18 @@ static json_t *step_json(const struct decision_step *step)
     return json;
 }
 
+/* What entries of mode shadow would change, or null. */
+static json_t *shadow_json(struct exchange *x)
+{
+    const struct decision_shadow *shadow = &x->decision.shadow;
+
+    if (!shadow->differs)
+        return json_null();
+    return json_pack("{s:s,s:s,s:s?,s:s?}", "decision", decision_would_name(&x->decision),
+                     "list", shadow->rule, "pattern", shadow->pattern, "rule",
+                     context_shadow_place(x));
+}
+
 int security_preview(struct exchange *x)
 {
     const struct decision *d = &x->decision;
@@ -52,12 +64,12 @@ int security_preview(struct exchange *x)
     for (size_t i = 0; i < d->step_count; i++)
         json_array_append_new(trace, step_json(&d->steps[i]));
     x->answer.json = json_pack(
-        "{s:s,s:b,s:s,s:b,s:s,s:o,s:s,s:s,s:o,s:I,s:o}", "agent", x->agent_id, "exists",
+        "{s:s,s:b,s:s,s:b,s:s,s:o,s:s,s:s,s:o,s:I,s:o,s:o}", "agent", x->agent_id, "exists",
         x->agent != NULL, "decision", d->allowed ? "allow" : "deny", "allowed", d->allowed,
         "source", decision_source_name(d->source), "pattern", json_values_text(d->pattern),
         "namespace", x->ns, "key_id", x->decided_for->id, "rule",
         json_values_text(context_place(x)), "generation",
-        (json_int_t)x->policy->config->generation, "trace", trace);
+        (json_int_t)x->policy->config->generation, "shadow", shadow_json(x), "trace", trace);
     if (x->answer.json == NULL)
         return err_set(&x->err, AGW_ENOMEM, "preview");
     if (d->override != NULL)

@@ -50,8 +50,17 @@ void values_read(struct build *b, const struct option *option, struct tree_node 
                  void *base);
 /* Whether the node is one of the option's choices; node may be NULL. */
 bool values_is_choice(const struct option *option, const struct tree_node *node);
+/* Room for `count` patterns, -1 with the error reported; adds the pattern of a node, or reports
+ * what is wrong with it. */
+int values_patterns_alloc(struct build *b, struct config_patterns *list, size_t count);
+void values_add_pattern(struct build *b, const struct option *option, struct tree_node *node,
+                        struct config_patterns *list);
 /* NULL when memory is out. */
 json_t *values_json(const struct tree_node *node);
+
+/* rules.c: the reader of OPTION_RULES. */
+void rules_read(struct build *b, const struct option *option, struct tree_node *list,
+                char *base);
 
 /* environment.c */
 /* The value that overrides the option, as a node; NULL when there is none. */

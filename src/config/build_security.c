@@ -88,13 +88,23 @@ static size_t keys_with_hash(struct build *b, struct config_key **keys)
     return count;
 }
 
+static bool has_shadow(const struct config_security *s)
+{
+    bool found = s->allow_agents.shadow != NULL || s->deny_agents.shadow != NULL;
+
+    for (size_t i = 0; i < s->namespace_count && !found; i++)
+        found = s->namespaces[i].allow_agents.shadow != NULL;
+    return found;
+}
+
 void security_end(struct build *b, const struct tree_node *root)
 {
-    const struct config_security *s = &b->config->security;
+    struct config_security *s = &b->config->security;
     const struct tree_node *list = tree_get(root, "api_keys");
     struct config_key *hashed;
     size_t count;
 
+    s->has_shadow = has_shadow(s);
     if (list != NULL && list->kind == TREE_LIST && list->count == 0)
         build_error(b, list, "'api_keys' must have at least one key: a gateway without keys "
                              "is never open");

@@ -28,6 +28,9 @@ struct config_patterns {
     size_t count;
     const char **patterns;
     struct config_place *places; /* one a pattern */
+    /* Entries of `mode: shadow`, NULL = none. They decide nothing; decide_agent() says what
+     * they would change. A list of nothing else counts as absent. */
+    struct config_patterns *shadow;
 };
 
 enum config_role { ROLE_CLIENT = 1, ROLE_AUDITOR = 2, ROLE_ADMIN = 4 }; /* a bit mask */
@@ -65,6 +68,7 @@ struct config_security {
     struct config_patterns local_tools_allowlist, dropin_allow, dropin_deny;
     size_t namespace_count;
     struct config_namespace *namespaces;
+    bool has_shadow; /* some list of default or of a namespace has shadow entries */
     size_t key_count;
     struct config_key *keys;
 };

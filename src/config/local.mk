@@ -15,7 +15,7 @@ libagw_a_SOURCES += \
   src/config/schema.c src/config/schema.h \
   src/config/schema_find.c \
   src/config/snapshot.c \
-  src/config/values.c \
+  src/config/rules.c src/config/values.c \
   src/config/walk.c \
   src/config/yaml_tree.c src/config/yaml_tree.h
 

@@ -29,6 +29,7 @@ enum option_type {
     OPTION_NAME,      /* [a-z0-9._-]+, no '/' */
     OPTION_PATH,      /* file name, relative to gateway.yaml's folder */
     OPTION_PATTERNS,  /* list of globs */
+    OPTION_RULES,     /* the same; an entry may be {pattern: GLOB, mode: shadow} */
     OPTION_TEXTS,     /* list of texts */
     OPTION_PATHS,     /* list of file names */
     OPTION_MAP,       /* text -> text */

@@ -299,32 +299,42 @@ static void read_texts(struct build *b, const struct option *option, struct tree
     memcpy(base + option->count_offset, &count, sizeof count);
 }
 
+int values_patterns_alloc(struct build *b, struct config_patterns *list, size_t count)
+{
+    list->patterns = build_alloc(b, (count + 1) * sizeof *list->patterns);
+    list->places = build_alloc(b, (count + 1) * sizeof *list->places);
+    return list->patterns == NULL || list->places == NULL ? -1 : 0;
+}
+
+void values_add_pattern(struct build *b, const struct option *option, struct tree_node *node,
+                        struct config_patterns *list)
+{
+    const char *problem;
+
+    if (node->kind != TREE_TEXT || tree_is_null(node)) {
+        if (node->kind != TREE_BROKEN)
+            build_error(b, node, "each entry of '%s' must be a pattern", option->path);
+        return;
+    }
+    problem = glob_problem(node->text);
+    if (problem != NULL) {
+        build_error(b, node, "'%s': %s", option->path, problem);
+        return;
+    }
+    list->patterns[list->count] = node->text;
+    list->places[list->count++] = build_place(b, node);
+}
+
 static void read_patterns(struct build *b, const struct option *option,
                           struct tree_node *list, char *base)
 {
     struct config_patterns *patterns = (void *)(base + option->offset);
 
     patterns->present = true;
-    patterns->patterns = build_alloc(b, (list->count + 1) * sizeof *patterns->patterns);
-    patterns->places = build_alloc(b, (list->count + 1) * sizeof *patterns->places);
-    if (patterns->patterns == NULL || patterns->places == NULL)
+    if (values_patterns_alloc(b, patterns, list->count) != 0)
         return;
-    for (struct tree_node *n = list->first; n != NULL; n = n->next) {
-        const char *problem;
-
-        if (n->kind != TREE_TEXT || tree_is_null(n)) {
-            if (n->kind != TREE_BROKEN)
-                build_error(b, n, "each entry of '%s' must be a pattern", option->path);
-            continue;
-        }
-        problem = glob_problem(n->text);
-        if (problem != NULL) {
-            build_error(b, n, "'%s': %s", option->path, problem);
-            continue;
-        }
-        patterns->patterns[patterns->count] = n->text;
-        patterns->places[patterns->count++] = build_place(b, n);
-    }
+    for (struct tree_node *n = list->first; n != NULL; n = n->next)
+        values_add_pattern(b, option, n, patterns);
 }
 
 /* ---- JSON ---- */
@@ -406,6 +416,7 @@ static const struct {
     [OPTION_CHOICE] = {TREE_TEXT, "a text", read_choice},
     [OPTION_CHOICES] = {TREE_LIST, "a list of texts", read_choices},
     [OPTION_PATTERNS] = {TREE_LIST, "a list of patterns", read_patterns},
+    [OPTION_RULES] = {TREE_LIST, "a list of patterns", rules_read},
     [OPTION_TEXTS] = {TREE_LIST, "a list of texts", read_texts},
     [OPTION_PATHS] = {TREE_LIST, "a list of file names", read_texts},
     [OPTION_MAP] = {TREE_MAP, "a mapping of texts", NULL},

@@ -14,6 +14,13 @@ const char *decision_source_name(enum decision_source source)
     return names[source];
 }
 
+const char *decision_would_name(const struct decision *d)
+{
+    if (!d->shadow.differs)
+        return NULL;
+    return d->shadow.allowed ? "would_allow" : "would_deny";
+}
+
 static struct decision_step *add_step(struct decision *d, const char *rule, bool present)
 {
     struct decision_step *step = &d->steps[d->step_count++];
@@ -23,26 +30,50 @@ static struct decision_step *add_step(struct decision *d, const char *rule, bool
     return step;
 }
 
-/* Tries one list of patterns; true when it has the last word. */
-static bool try_patterns(struct decision *d, const char *rule, const char *agent,
-                         const struct config_patterns *list, bool allows,
-                         enum decision_source source)
-{
-    struct decision_step *step = add_step(d, rule, list->present);
+/* What is asked. `trial`: as if the shadow entries were enforced. */
+struct question {
+    const struct config_security *security;
+    const struct config_key *key;
+    const struct override_list *overrides;
+    const char *agent, *ns;
+    int64_t now;
+    bool trial;
+};
 
+static bool is_present(const struct question *q, const struct config_patterns *list)
+{
+    return list->present || (q->trial && list->shadow != NULL);
+}
+
+static bool find_pattern(const struct config_patterns *list, const char *agent,
+                         struct decision_step *step)
+{
     for (size_t i = 0; i < list->count; i++) {
         if (!glob_match(list->patterns[i], agent))
             continue;
         step->matched = true;
         step->pattern = list->patterns[i];
         step->place = list->places[i];
-        d->allowed = allows;
-        d->source = source;
-        d->pattern = step->pattern;
-        d->place = step->place;
         return true;
     }
     return false;
+}
+
+/* Tries one list of patterns; true when it has the last word. */
+static bool try_patterns(const struct question *q, struct decision *d, const char *rule,
+                         const struct config_patterns *list, bool allows,
+                         enum decision_source source)
+{
+    struct decision_step *step = add_step(d, rule, is_present(q, list));
+
+    if (!find_pattern(list, q->agent, step) &&
+        !(q->trial && list->shadow != NULL && find_pattern(list->shadow, q->agent, step)))
+        return false;
+    d->allowed = allows;
+    d->source = source;
+    d->pattern = step->pattern;
+    d->place = step->place;
+    return true;
 }
 
 static bool is_active(const struct override *o, int64_t now)
@@ -50,20 +81,21 @@ static bool is_active(const struct override *o, int64_t now)
     return o->revoked_at == 0 && o->expired_at == 0 && now < o->expires_at;
 }
 
-/* Of several matching overrides the one that lasts longest is named. */
-static bool try_overrides(struct decision *d, const char *rule, const char *agent,
-                          const struct override_list *list, const char *key_id, int64_t now)
+/* Of several matching overrides the one that lasts longest is named. `key_id` NULL: of those
+ * that hold for every key. */
+static bool try_overrides(const struct question *q, struct decision *d, const char *rule,
+                          const char *key_id)
 {
-    struct decision_step *step = add_step(d, rule, list->count > 0);
+    struct decision_step *step = add_step(d, rule, q->overrides->count > 0);
     const struct override *best = NULL;
 
-    for (size_t i = 0; i < list->count; i++) {
-        const struct override *o = &list->items[i];
+    for (size_t i = 0; i < q->overrides->count; i++) {
+        const struct override *o = &q->overrides->items[i];
         bool is_bound_right = key_id == NULL
                                   ? o->key_id == NULL
                                   : o->key_id != NULL && strcmp(o->key_id, key_id) == 0;
 
-        if (is_bound_right && is_active(o, now) && glob_match(o->pattern, agent) &&
+        if (is_bound_right && is_active(o, q->now) && glob_match(o->pattern, q->agent) &&
             (best == NULL || o->expires_at > best->expires_at))
             best = o;
     }
@@ -78,33 +110,62 @@ static bool try_overrides(struct decision *d, const char *rule, const char *agen
     return true;
 }
 
-static const struct config_patterns *namespace_rule(const struct config_security *security,
-                                                    const char *ns)
+static const struct config_patterns *namespace_rule(const struct question *q)
 {
     static const struct config_patterns absent;
 
-    for (size_t i = 0; i < security->namespace_count; i++)
-        if (strcmp(security->namespaces[i].name, ns) == 0)
-            return &security->namespaces[i].allow_agents;
+    for (size_t i = 0; i < q->security->namespace_count; i++)
+        if (strcmp(q->security->namespaces[i].name, q->ns) == 0)
+            return &q->security->namespaces[i].allow_agents;
     return &absent;
+}
+
+static void answer(const struct question *q, struct decision *d)
+{
+    const struct config_security *s = q->security;
+    const struct config_key *key = q->key;
+
+    *d = (struct decision){.allowed = false, .source = SOURCE_DENY};
+    if (try_patterns(q, d, "key.deny_agents", &key->deny_agents, false, SOURCE_DENY) ||
+        try_patterns(q, d, "default.deny_agents", &s->deny_agents, false, SOURCE_DENY) ||
+        try_overrides(q, d, "override.key", key->id) ||
+        try_overrides(q, d, "override.global", NULL) ||
+        try_patterns(q, d, "namespace_defaults.allow_agents", namespace_rule(q), true,
+                     SOURCE_NAMESPACE_DEFAULT))
+        return;
+    if (is_present(q, &key->allow_agents))
+        try_patterns(q, d, "key.allow_agents", &key->allow_agents, true, SOURCE_API_KEY);
+    else
+        try_patterns(q, d, "default.allow_agents", &s->allow_agents, true, SOURCE_API_KEY);
+}
+
+/* Without a pattern nothing would allow it any more: the key's own list, which is all on
+ * trial, would stand in place of the default's. */
+static void compare(const struct question *q, const struct decision *trial, struct decision *d)
+{
+    if (trial->allowed == d->allowed)
+        return;
+    d->shadow = (struct decision_shadow){
+        .differs = true,
+        .allowed = trial->allowed,
+        .rule = trial->steps[trial->step_count - 1].rule,
+        .pattern = trial->pattern,
+        .place = trial->pattern != NULL ? trial->place
+                                        : q->key->allow_agents.shadow->places[0]};
 }
 
 void decide_agent(const struct config_security *security, const struct config_key *key,
                   const struct override_list *overrides, const char *agent, const char *ns,
                   int64_t now, struct decision *d)
 {
-    *d = (struct decision){.allowed = false, .source = SOURCE_DENY};
-    if (try_patterns(d, "key.deny_agents", agent, &key->deny_agents, false, SOURCE_DENY) ||
-        try_patterns(d, "default.deny_agents", agent, &security->deny_agents, false,
-                     SOURCE_DENY) ||
-        try_overrides(d, "override.key", agent, overrides, key->id, now) ||
-        try_overrides(d, "override.global", agent, overrides, NULL, now) ||
-        try_patterns(d, "namespace_defaults.allow_agents", agent,
-                     namespace_rule(security, ns), true, SOURCE_NAMESPACE_DEFAULT))
+    struct question q = {security, key, overrides, agent, ns, now, false};
+    struct decision trial;
+
+    answer(&q, d);
+    if (!security->has_shadow && key->allow_agents.shadow == NULL &&
+        key->deny_agents.shadow == NULL)
         return;
-    if (key->allow_agents.present)
-        try_patterns(d, "key.allow_agents", agent, &key->allow_agents, true, SOURCE_API_KEY);
-    else
-        try_patterns(d, "default.allow_agents", agent, &security->allow_agents, true,
-                     SOURCE_API_KEY);
+    q.trial = true;
+    answer(&q, &trial);
+    compare(&q, &trial, d);
 }

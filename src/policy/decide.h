@@ -30,6 +30,15 @@ struct decision_step {
     struct config_place place;
 };
 
+/* What would be decided if the entries of `mode: shadow` were enforced. */
+struct decision_shadow {
+    bool differs;        /* otherwise nothing below is set */
+    bool allowed;
+    const char *rule;    /* the list that would decide, named as in a step */
+    const char *pattern; /* NULL: nothing would allow it, for the key's list would then count */
+    struct config_place place;
+};
+
 /* Pointers lead into the configuration and the override list passed to decide_agent(). */
 struct decision {
     bool allowed;
@@ -37,9 +46,13 @@ struct decision {
     const char *pattern;                /* NULL when no rule matched */
     struct config_place place;          /* of the rule in the file; line 0 for overrides */
     const struct override *override;    /* source override only */
+    struct decision_shadow shadow;
     size_t step_count;
     struct decision_step steps[DECISION_TRACE_MAX];
 };
+
+/* "would_deny" "would_allow", NULL when the shadow entries would change nothing. */
+const char *decision_would_name(const struct decision *decision);
 
 /* `agent` is namespace/name; `now` is store_now(); overrides that are revoked, marked expired
  * or due at `now` are passed over here too. */

@@ -17,6 +17,8 @@ unit_tests += tests/unit/test_policy_decide
 tests_unit_test_policy_decide_SOURCES = tests/unit/test_policy_decide.c \
   tests/lib/build_config.c tests/lib/build_config.h tests/lib/yaml_cases.c tests/lib/yaml_cases.h
 tests_unit_test_policy_decide_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+unit_tests += tests/unit/test_policy_model
+tests_unit_test_policy_model_SOURCES = tests/unit/test_policy_model.c
 unit_tests += tests/unit/test_policy_authenticate
 tests_unit_test_policy_authenticate_SOURCES = tests/unit/test_policy_authenticate.c \
   tests/lib/build_config.c tests/lib/build_config.h

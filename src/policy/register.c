@@ -27,10 +27,13 @@ static const char *const roles_texts[] = {
     [ROLE_CLIENT | ROLE_AUDITOR | ROLE_ADMIN] = "client,auditor,admin",
 };
 
-/* A list as a JSON array, NULL for an absent one; false when memory is out. */
+/* A list as a JSON array, NULL for an absent one; false when memory is out. Entries on trial
+ * are written as in the file, so that nobody takes them for rules. */
 static bool patterns_text(struct arena *arena, const struct config_patterns *list,
                           const char **text)
 {
+    size_t on_trial = list->shadow == NULL ? 0 : list->shadow->count;
+    bool present = list->present || on_trial > 0;
     json_t *array = json_array();
     char *dump = NULL;
     int failures = 0;
@@ -38,11 +41,15 @@ static bool patterns_text(struct arena *arena, const struct config_patterns *lis
     *text = NULL;
     for (size_t i = 0; i < list->count; i++)
         failures += json_array_append_new(array, json_string(list->patterns[i])) != 0;
-    if (list->present && failures == 0 && (dump = json_dumps(array, JSON_COMPACT)) != NULL)
+    for (size_t i = 0; i < on_trial; i++)
+        failures += json_array_append_new(array, json_pack("{s:s,s:s}", "pattern",
+                                                           list->shadow->patterns[i], "mode",
+                                                           "shadow")) != 0;
+    if (present && failures == 0 && (dump = json_dumps(array, JSON_COMPACT)) != NULL)
         *text = arena_strdup(arena, dump);
     json_decref(array);
     json_memory_free(dump);
-    return !list->present || *text != NULL;
+    return !present || *text != NULL;
 }
 
 static bool fill_key(struct arena *arena, const struct config_key *key, struct key_row *row)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-sql_migrations = sql/0001_initial.sql sql/0002_kind_index.sql
+sql_migrations = sql/0001_initial.sql sql/0002_kind_index.sql \
+  sql/0003_shadow_decisions.sql
 sql_queries = \
   sql/queries/configuration-changes.sql \
   sql/queries/denied-today.sql \
@@ -7,6 +8,7 @@ sql_queries = \
   sql/queries/keys-needing-care.sql \
   sql/queries/overrides-used.sql \
   sql/queries/request-by-id.sql \
+  sql/queries/shadow-rules.sql \
   sql/queries/slowest-requests.sql \
   sql/queries/tokens-per-key-and-day.sql \
   sql/queries/top-agents.sql \

@@ -39,6 +39,8 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
     X(OVERRIDE_USES, "agent_gateway_override_uses_total", COUNTER, "",                         \
       "Requests that an override allowed.")                                                    \
     X(DENIED, "agent_gateway_denied_total", COUNTER, "reason", "Refused requests by reason.")  \
+    X(SHADOW_DENIED, "agent_gateway_shadow_denied_total", COUNTER, "rule",                     \
+      "Allowed requests that a rule on trial would deny.")                                     \
     X(DROPIN_FAILURES, "agent_gateway_dropin_failures_total", COUNTER, "kind",                 \
       "Drop-in agents that could not be served.")                                              \
     X(TOKENS, "agent_gateway_tokens_total", COUNTER, "key_id,agent,direction",                 \

@@ -17,6 +17,7 @@ integration_files = \
   tests/integration/test_rate_limit.py \
   tests/integration/test_reload.py \
   tests/integration/test_runbook.py \
+  tests/integration/test_shadow.py \
   tests/integration/test_sqlite_shell.py \
   tests/integration/test_streams.py \
   tests/integration/test_surface.py \

@@ -16,23 +16,22 @@ STORE = ["test_store_store"]
 
 POLICY = [
     ("the key's deny list is not asked", "src/policy/decide.c",
-     'if (try_patterns(d, "key.deny_agents", agent, &key->deny_agents, false, SOURCE_DENY) ||',
+     'if (try_patterns(q, d, "key.deny_agents", &key->deny_agents, false, SOURCE_DENY) ||',
      "if (", DECIDE),
     ("the default's deny list is not asked", "src/policy/decide.c",
-     """try_patterns(d, "default.deny_agents", agent, &security->deny_agents, false,
-                     SOURCE_DENY) ||""", "", DECIDE),
+     'try_patterns(q, d, "default.deny_agents", &s->deny_agents, false, SOURCE_DENY) ||', "",
+     DECIDE),
     ("a deny list allows", "src/policy/decide.c",
-     'agent, &key->deny_agents, false, SOURCE_DENY)',
-     'agent, &key->deny_agents, true, SOURCE_DENY)', DECIDE),
+     '&key->deny_agents, false, SOURCE_DENY)', '&key->deny_agents, true, SOURCE_DENY)', DECIDE),
     ("overrides come before the key's deny list", "src/policy/decide.c",
-     'if (try_patterns(d, "key.deny_agents"',
-     'if (try_overrides(d, "override.key", agent, overrides, key->id, now) ||\n'
-     '        try_patterns(d, "key.deny_agents"', DECIDE),
+     'if (try_patterns(q, d, "key.deny_agents"',
+     'if (try_overrides(q, d, "override.key", key->id) ||\n'
+     '        try_patterns(q, d, "key.deny_agents"', DECIDE),
     ("the namespace comes before overrides", "src/policy/decide.c",
-     'try_overrides(d, "override.key", agent, overrides, key->id, now) ||',
-     'try_patterns(d, "namespace_defaults.allow_agents", agent,\n'
-     '                     namespace_rule(security, ns), true, SOURCE_NAMESPACE_DEFAULT) ||\n'
-     '        try_overrides(d, "override.key", agent, overrides, key->id, now) ||', DECIDE),
+     'try_overrides(q, d, "override.key", key->id) ||',
+     'try_patterns(q, d, "namespace_defaults.allow_agents", namespace_rule(q), true,\n'
+     '                     SOURCE_NAMESPACE_DEFAULT) ||\n'
+     '        try_overrides(q, d, "override.key", key->id) ||', DECIDE),
     ("an override lasts a millisecond too long", "src/policy/decide.c",
      "now < o->expires_at", "now <= o->expires_at", DECIDE),
     ("a revoked override is accepted", "src/policy/decide.c",
@@ -46,9 +45,15 @@ POLICY = [
     ("the shortest override is named", "src/policy/decide.c",
      "o->expires_at > best->expires_at", "o->expires_at < best->expires_at", DECIDE),
     ("an empty allow list inherits", "src/policy/decide.c",
-     "if (key->allow_agents.present)", "if (key->allow_agents.count > 0)", DECIDE),
+     "if (is_present(q, &key->allow_agents))", "if (key->allow_agents.count > 0)", DECIDE),
     ("every namespace has the first one's rule", "src/policy/decide.c",
-     "if (strcmp(security->namespaces[i].name, ns) == 0)", "if (ns != NULL)", DECIDE),
+     "if (strcmp(q->security->namespaces[i].name, q->ns) == 0)", "if (q->ns != NULL)", DECIDE),
+    ("a denial on trial denies", "src/policy/decide.c",
+     "!(q->trial && list->shadow != NULL &&", "!(list->shadow != NULL &&", DECIDE),
+    ("rules on trial are never tried", "src/policy/decide.c", "q.trial = true;", "", DECIDE),
+    ("a list all on trial counts", "src/policy/decide.c",
+     "return list->present || (q->trial && list->shadow != NULL);",
+     "return list->present || list->shadow != NULL;", DECIDE),
     ("a star stops at a slash", "src/util/glob.c", "FNM_NOESCAPE)", "FNM_NOESCAPE | FNM_PATHNAME)",
      ["test_util_glob"]),
     ("a backslash escapes", "src/util/glob.c", "FNM_NOESCAPE)", "0)", ["test_util_glob"]),

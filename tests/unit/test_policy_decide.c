@@ -48,6 +48,22 @@ static const struct config_key *find_key(const struct config *config, const char
     return NULL;
 }
 
+static void check_shadow(const char *name, const struct decision *d, const json_t *wanted)
+{
+    const char *would = cases_text(wanted, "would", "nothing");
+    const char *pattern = cases_text(wanted, "would_pattern", "none");
+    const char *got = decision_would_name(d);
+
+    if (strcmp(got == NULL ? "nothing" : got, would) != 0 ||
+        strcmp(d->shadow.pattern == NULL ? "none" : d->shadow.pattern, pattern) != 0 ||
+        strcmp(d->shadow.rule == NULL ? "none" : d->shadow.rule,
+               cases_text(wanted, "would_list", "none")) != 0 ||
+        d->shadow.place.line != cases_integer(wanted, "would_line", 0))
+        fail_msg("%s: %s %s on trial: %s by %s '%s', line %d", name,
+                 cases_text(wanted, "key", NULL), cases_text(wanted, "agent", NULL), got,
+                 d->shadow.rule, d->shadow.pattern, d->shadow.place.line);
+}
+
 static void check(const char *name, const struct config *config,
                   const struct override_list *overrides, const json_t *wanted)
 {
@@ -68,6 +84,7 @@ static void check(const char *name, const struct config *config,
         fail_msg("%s: %s decided by %s", name, agent, d.pattern);
     assert_int_equal(d.place.line, cases_integer(wanted, "line", 0));
     assert_int_equal(d.override != NULL, d.source == SOURCE_OVERRIDE);
+    check_shadow(name, &d, wanted);
     assert_true(d.step_count > 0 && d.step_count <= DECISION_TRACE_MAX);
     /* Only the last rule of a trace can have matched. */
     for (size_t i = 0; i < d.step_count; i++)

@@ -54,6 +54,27 @@ static void add_denial(struct store *store)
     fixture_append(store, &row, 1);
 }
 
+/* A rule on trial that one request met, and one preview. */
+static void add_shadow(struct store *store)
+{
+    struct audit_row row = fixture_row("decision", "dev", "labs/tried");
+
+    row.decision = "allow";
+    row.detail = "{\"would_deny\":{\"rule\":\"default.deny_agents\",\"pattern\":\"labs/t*\","
+                 "\"place\":\"security.yaml:7\"}}";
+    row.request_id = "req-tried";
+    row.request_uid = "uid-tried";
+    row.outcome = "completed";
+    fixture_append(store, &row, 1);
+    row.kind = "preview";
+    row.request_uid = "uid-tried-preview";
+    fixture_append(store, &row, 1);
+    row.kind = "decision"; /* what has another form is passed over, and never an error */
+    row.detail = "not {\"would_deny";
+    row.request_uid = "uid-tried-odd";
+    fixture_append(store, &row, 1);
+}
+
 static void add_policy(struct store *store)
 {
     static const struct key_row keys[] = {
@@ -105,6 +126,7 @@ static void fill(struct store *store)
     open.request_id = "req-preview";
     open.outcome = "completed";
     fixture_append(store, &open, 1);
+    add_shadow(store);
 }
 
 static void the_views_say_what_happened(void **state)
@@ -113,23 +135,27 @@ static void the_views_say_what_happened(void **state)
         const char *sql;
         long long number;
     } cases[] = {
-        {"SELECT count(*) FROM decisions", 9},
+        {"SELECT count(*) FROM decisions", 12},
         {"SELECT count(*) FROM denials", 1},
         {"SELECT count(*) FROM denials WHERE agent = 'labs/secret' AND status = 403", 1},
-        {"SELECT count(*) FROM requests", 9},
-        {"SELECT count(*) FROM requests WHERE outcome = 'completed'", 6},
+        {"SELECT count(*) FROM requests", 12},
+        {"SELECT count(*) FROM requests WHERE outcome = 'completed'", 9},
         {"SELECT duration_ms FROM requests WHERE request_id = 'req-3'", 103},
         {"SELECT status FROM requests WHERE request_id = 'req-3'", 502},
         {"SELECT count(*) FROM requests WHERE outcome = 'unfinished'", 1},
         {"SELECT count(*) FROM active_overrides", 1},
         {"SELECT uses FROM override_history WHERE state = 'active'", 6},
         {"SELECT count(*) FROM key_health WHERE health = 'plaintext' AND hashed = 0", 1},
-        {"SELECT requests FROM usage_by_key_day WHERE key_id = 'dev'", 8},
-        {"SELECT completed FROM usage_by_key_day WHERE key_id = 'dev'", 6},
+        {"SELECT requests FROM usage_by_key_day WHERE key_id = 'dev'", 11},
+        {"SELECT completed FROM usage_by_key_day WHERE key_id = 'dev'", 9},
         {"SELECT denied FROM usage_by_key_day WHERE key_id = 'dev'", 1},
         {"SELECT total_tokens FROM usage_by_key_day WHERE key_id = 'dev'", 90},
         {"SELECT count(*) FROM decisions WHERE time GLOB"
-         " '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] *'", 9},
+         " '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9] *'", 12},
+        {"SELECT count(*) FROM shadow_decisions", 1},
+        {"SELECT count(*) FROM shadow_decisions WHERE would = 'would_deny' AND shadow_list ="
+         " 'default.deny_agents' AND shadow_pattern = 'labs/t*' AND shadow_place ="
+         " 'security.yaml:7' AND decision = 'allow' AND request_id = 'req-tried'", 1},
     };
     struct fixture *f = *state;
 
@@ -148,6 +174,8 @@ static void the_views_use_their_indexes(void **state)
         {"SELECT * FROM denials", "audit_event_denied"},
         {"SELECT * FROM denials WHERE ts > 5", "audit_event_denied (ts>?)"},
         {"SELECT * FROM denials ORDER BY ts DESC LIMIT 5", "audit_event_denied"},
+        {"SELECT * FROM shadow_decisions WHERE ts > 5", "audit_event_shadow (ts>?)"},
+        {"SELECT * FROM shadow_decisions ORDER BY ts DESC LIMIT 5", "audit_event_shadow"},
         {"SELECT * FROM decisions WHERE ts > 5", "audit_event_ts (ts>?)"},
         {"SELECT * FROM decisions WHERE key_id = 'a' AND ts > 5", "audit_event_key"},
         {"SELECT * FROM decisions WHERE agent = 'a' AND ts > 5", "audit_event_agent"},

@@ -49,8 +49,8 @@ static void order(void **state)
 
     (void)state;
     fixture_init(&f, 3, (int[]){1, 1, 1});
-    f.definitions[0].models = (struct config_patterns){true, 1, gpt, NULL};
-    f.definitions[1].models = (struct config_patterns){true, 2, claude, NULL};
+    f.definitions[0].models = (struct config_patterns){true, 1, gpt, NULL, NULL};
+    f.definitions[1].models = (struct config_patterns){true, 2, claude, NULL, NULL};
     f.definitions[0].priority = 30;
     f.definitions[1].priority = 10;
     f.definitions[2].priority = 20;
@@ -60,7 +60,7 @@ static void order(void **state)
         if (strcmp(got, cases[i].expected) != 0)
             fail_msg("case %zu: %s", i, got);
     }
-    f.definitions[2].models = (struct config_patterns){true, 0, NULL, NULL}; /* nothing */
+    f.definitions[2].models = (struct config_patterns){true, 0, NULL, NULL, NULL}; /* nothing */
     fixture_apply(&f);
     order_text(&f, NULL, "else", got, sizeof got);
     assert_string_equal(got, "");
