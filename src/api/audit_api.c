@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "api/handlers.h"
+#include "store/audit_head.h"
+#include "store/audit_verify.h"
 #include "util/clock.h"
 
 enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000 };
@@ -75,27 +77,41 @@ int audit_api_query(struct exchange *x)
     return x->answer.json == NULL ? err_set(&x->err, AGW_ENOMEM, "audit") : 0;
 }
 
+/* ?from=SEQ begins there; ?head=SEQ:HASH must be in the trail; ?since_head=SEQ:HASH too, and
+ * it begins there. */
+static int read_check(struct exchange *x, struct audit_check *check, struct audit_head *known)
+{
+    const char *head = request_query(&x->request, "head");
+    const char *since = request_query(&x->request, "since_head");
+    int status = query_integer(x, "from", 1, INT64_MAX, 0, &check->from_seq);
+
+    if (status != 0 || (head == NULL && since == NULL))
+        return status;
+    if (audit_head_parse(since == NULL ? head : since, known) != 0)
+        return err_set_public(&x->err, AGW_EINVALID, since == NULL ? "head" : "since_head",
+                              "A head is written 'seq:hash', as in 17:9f86d081...");
+    check->known = known;
+    check->from_known = since != NULL;
+    return 0;
+}
+
 int audit_api_verify(struct exchange *x)
 {
     struct audit_verdict verdict = {0};
-    int64_t from;
+    struct audit_check check = {0};
+    struct audit_head known;
     struct db *db;
-    int status = query_integer(x, "from", 1, INT64_MAX, 0, &from);
+    int status = read_check(x, &check, &known);
 
     if (status != 0)
         return status;
     db = store_acquire(x->api->store, &x->err);
     if (db == NULL)
         return AGW_ESTORE;
-    status = audit_rows_verify(db, from, &verdict, &x->err);
+    status = audit_verify(db, &check, &verdict, &x->err);
     store_release(x->api->store, db);
     if (status != 0)
         return status;
-    x->answer.json =
-        json_pack("{s:b,s:I,s:o,s:o,s:{s:I,s:s}}", "ok", verdict.bad_seq == 0, "checked",
-                  (json_int_t)verdict.checked, "bad_seq",
-                  verdict.bad_seq == 0 ? json_null() : json_integer(verdict.bad_seq), "problem",
-                  verdict.problem[0] == '\0' ? json_null() : json_string(verdict.problem),
-                  "head", "seq", (json_int_t)verdict.head.seq, "hash", verdict.head.hash);
+    x->answer.json = audit_verdict_json(&verdict);
     return x->answer.json == NULL ? err_set(&x->err, AGW_ENOMEM, "verdict") : 0;
 }

@@ -14,6 +14,7 @@
 
 #include "policy/audit_queue.h"
 #include "store/audit_chain.h"
+#include "store/audit_head.h"
 #include "store/metrics.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -41,33 +42,13 @@ const char *audit_process(void)
     return name;
 }
 
-/* Writes the head where the operator wants it, whole or not at all. The gate is held. */
-static void write_head_file(const char *path, const struct audit_head *head)
-{
-    char temporary[4096], time_text[CLOCK_TEXT_SIZE];
-    FILE *file;
-    bool written;
-
-    snprintf(temporary, sizeof temporary, "%s.tmp", path);
-    file = fopen(temporary, "we");
-    if (file == NULL) {
-        log_message(LOG_ERROR, "audit.head", "cannot write %s: %s", temporary,
-                    strerror(errno));
-        return;
-    }
-    fprintf(file, "%lld %s %s\n", (long long)head->seq, head->hash,
-            clock_format(clock_wall_ms(), time_text));
-    written = fflush(file) == 0 && fdatasync(fileno(file)) == 0;
-    if (fclose(file) != 0 || !written || rename(temporary, path) != 0)
-        log_message(LOG_ERROR, "audit.head", "cannot write %s: %s", path, strerror(errno));
-}
-
 /* The chain cannot show that its newest rows were cut off; an exported head can. */
 static void export_head(void *arg, struct db *db)
 {
     const struct audit *audit = arg;
     struct audit_head head;
     struct log_line line;
+    struct err problem;
 
     if (audit_rows_head(db, &head, NULL) != 0)
         return;
@@ -75,8 +56,9 @@ static void export_head(void *arg, struct db *db)
     log_int(&line, "seq", head.seq);
     log_str(&line, "hash", head.hash);
     log_end(&line);
-    if (audit->head_file != NULL)
-        write_head_file(audit->head_file, &head);
+    if (audit->head_file != NULL &&
+        audit_head_write(audit->head_file, &head, clock_wall_ms(), &problem) != 0)
+        log_message(LOG_ERROR, "audit.head", "%s", problem.message);
 }
 
 static int start_thread(struct audit *audit, struct err *e)

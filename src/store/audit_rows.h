@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The rows of the audit trail and their hash chain. Grouping and waiting is the business of
- * policy/audit.c; here is only what is written and how it is proved.
+ * policy/audit.c, proving it that of store/audit_verify.h.
  *
  * hash = SHA-256(prev_hash || canonical row). The canonical row is every column from `seq`
  * to `prev_hash` in table order, each as a netstring "<decimal length>:<bytes>,", numbers
@@ -75,17 +75,5 @@ struct audit_query {
 /* Newest first (by ts, then seq), as an array of objects with all columns (ts as text); new reference. */
 int audit_rows_query(struct db *db, const struct audit_query *query, json_t **rows,
                      struct err *e);
-
-struct audit_verdict {
-    int64_t checked;            /* rows read */
-    int64_t bad_seq;            /* first row that does not hold, 0 = all hold */
-    char problem[160];          /* "" or what is wrong with bad_seq */
-    struct audit_head head;     /* the newest row */
-};
-
-/* Walks the chain from `from_seq` (0 = the start). A broken chain is a verdict, not an
- * error. */
-int audit_rows_verify(struct db *db, int64_t from_seq, struct audit_verdict *verdict,
-                      struct err *e);
 
 #endif

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 sql_migrations = sql/0001_initial.sql sql/0002_kind_index.sql \
-  sql/0003_shadow_decisions.sql
+  sql/0003_shadow_decisions.sql sql/0004_audit_anchor.sql
 sql_queries = \
   sql/queries/configuration-changes.sql \
   sql/queries/denied-today.sql \
@@ -16,11 +16,14 @@ sql_queries = \
   sql/queries/why-denied.sql
 
 libagw_a_SOURCES += \
+  src/store/audit_anchor.c src/store/audit_anchor.h \
   src/store/audit_chain.c src/store/audit_chain.h \
+  src/store/audit_head.c src/store/audit_head.h \
   src/store/audit_open.c \
+  src/store/audit_prune.c src/store/audit_prune.h \
   src/store/audit_query.c \
   src/store/audit_rows.c src/store/audit_rows.h \
-  src/store/audit_verify.c \
+  src/store/audit_verify.c src/store/audit_verify.h \
   src/store/configurations.c src/store/configurations.h \
   src/store/db.c src/store/db.h \
   src/store/errors_ring.c src/store/errors_ring.h \
@@ -84,3 +87,11 @@ tests_unit_test_store_audit_failures_SOURCES = tests/unit/test_store_audit_failu
   $(store_fixture) $(inject)
 tests_unit_test_store_audit_failures_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 tests_unit_test_store_audit_failures_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
+
+unit_tests += tests/unit/test_store_audit_prune
+tests_unit_test_store_audit_prune_SOURCES = tests/unit/test_store_audit_prune.c $(store_fixture)
+tests_unit_test_store_audit_prune_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_store_audit_tamper
+tests_unit_test_store_audit_tamper_SOURCES = tests/unit/test_store_audit_tamper.c $(store_fixture)
+tests_unit_test_store_audit_tamper_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib

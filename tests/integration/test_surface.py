@@ -280,6 +280,23 @@ def test_chain_verifies(nginx, shared):
                     timeout=60).json()
     assert value["ok"] is True and value["bad_seq"] is None
     assert value["checked"] > 0 and len(value["head"]["hash"]) == 64
+    assert value["known"] is None and value["anchor"] is None
+    head = f"{value['head']['seq']}:{value['head']['hash']}"
+
+    def verify(query):
+        return request(nginx.port, "GET", f"/security/audit/verify?{query}",
+                       key=KEYS["auditor"], timeout=60)
+    assert verify(f"head={head}").json()["known"] == "present"
+    since = verify(f"since_head={head}").json()
+    assert since["first_seq"] == value["head"]["seq"] and since["known"] == "present"
+    changed = verify(f"head={value['head']['seq']}:{'0' * 64}").json()
+    assert changed["ok"] is False and changed["bad_seq"] == value["head"]["seq"]
+    assert changed["known"] == "changed"
+    beyond = verify(f"since_head=999999999:{'0' * 64}").json()
+    assert beyond["ok"] is False and beyond["known"] == "missing"
+    for query in ("from=0", "head=17", f"head=0:{'0' * 64}", "head=17:00", "since_head=/etc/passwd",
+                  f"head=17:{'g' * 64}", f"head=17:{'0' * 65}"):
+        assert verify(query).status == 400, query
 
 
 def test_log_lines_have_the_contract_s_fields(server, shared, rid):

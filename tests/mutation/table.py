@@ -10,6 +10,7 @@ RATE = ["test_policy_rate_limit"]
 AUDIT = ["test_policy_audit", "test_policy_audit_failures"]
 STATE = ["test_policy_state"]
 ROWS = ["test_store_audit_rows", "test_store_audit_failures"]
+PROOF = ["test_store_audit_rows", "test_store_audit_tamper", "test_store_audit_prune"]
 OPEN = ["test_store_audit_failures", "test_policy_audit"]
 OVERRIDES = ["test_store_overrides"]
 STORE = ["test_store_store"]
@@ -138,7 +139,7 @@ AUDITED = [
      "enum { TEXT_MAX = 4096", "enum { TEXT_MAX = 4097", AUDIT),
     ("ids of requests repeat", "src/policy/audit.c",
      "atomic_fetch_add(&audit->uid_count, 1)", "0 * atomic_fetch_add(&audit->uid_count, 1)", AUDIT),
-    ("a half-written head is put in place", "src/policy/audit.c",
+    ("a half-written head is put in place", "src/store/audit_head.c",
      "|| !written ||", "||", AUDIT),
     ("a group is not committed", "src/policy/audit_writer.c",
      "return store_write_commit_then(a->store, g->db, group_committed, a, e);",
@@ -183,14 +184,30 @@ AUDITED = [
     ("denials are summed as completed", "src/store/audit_rows.c",
      'completed += strcmp(rows[i]->outcome, "completed") == 0;', "completed++;", ROWS),
     ("a missing row is not missed", "src/store/audit_verify.c",
-     "if (seq != verdict->head.seq + 1)", "if (seq < verdict->head.seq + 1)", ROWS),
+     "    if (seq != v->head.seq + 1)", "    if (seq < v->head.seq + 1)", PROOF),
     ("links are not verified", "src/store/audit_verify.c",
-     "else if (prev == NULL || strcmp(prev, verdict->head.hash) != 0)",
-     "else if (prev == NULL)", ROWS),
+     "else if (prev == NULL || strcmp(prev, v->head.hash) != 0)", "else if (prev == NULL)", PROOF),
     ("hashes are not verified", "src/store/audit_verify.c",
-     "else if (stored == NULL || strcmp(stored, hash) != 0)", "else if (stored == NULL)", ROWS),
+     "(stored == NULL || strcmp(stored, hash) != 0)", "stored == NULL", PROOF),
     ("verification does not stop at the first bad row", "src/store/audit_verify.c",
-     "while (verdict->bad_seq == 0 && (status", "while ((status", ROWS),
+     "while (!w->verdict->broken && (status", "while ((status", PROOF),
+    ("a head that was exported is not compared", "src/store/audit_verify.c",
+     "if (strcmp(known->hash, hash) == 0)", "if (known->hash[0] != 0)", PROOF),
+    ("a trail cut short is not noticed", "src/store/audit_verify.c",
+     "} else if (status == 0) {\n        v->known = AUDIT_KNOWN_MISSING;",
+     "} else if (status == 1) {\n        v->known = AUDIT_KNOWN_MISSING;", PROOF),
+    ("removed rows need no announcement", "src/store/audit_verify.c",
+     "if (seq - 1 > v->anchor.seq)", "if (false)", PROOF),
+    ("the anchor's hash is not compared", "src/store/audit_verify.c",
+     "expected = v->anchor.hash;", "expected = prev;", PROOF),
+    ("open requests are pruned", "src/store/audit_prune.c",
+     'keep(result, &limit, seq, "a request that has not ended");', "", PROOF),
+    ("proofs of overrides are pruned", "src/store/audit_prune.c",
+     'keep(result, &limit, seq, "an override that is in force");', "", PROOF),
+    ("a broken chain is pruned", "src/store/audit_prune.c",
+     "if (status == 0 && result->verdict.broken)", "if (false)", PROOF),
+    ("rows go before they are announced", "src/store/audit_prune.c",
+     "if (status == 0 && anchor.seq < result->through.seq)", "if (false)", PROOF),
     ("a live process is dead", "src/store/audit_open.c",
      "return !proc_is_alive((pid_t)number, start_time);", "return number >= 0 && start_time > 0;",
      OPEN),

@@ -13,6 +13,7 @@
 
 #include "inject.h"
 #include "store/audit_chain.h"
+#include "store/audit_verify.h"
 #include "store_fixture.h"
 #include "util/proc.h"
 
@@ -106,12 +107,13 @@ static void check_append(void *arg)
 static void verify(void *arg)
 {
     struct scene *s = arg;
+    const struct audit_check check = {.from_seq = s->from_seq};
     struct db *db = store_acquire(s->f->store, &s->e);
 
     s->status = AGW_ESTORE;
     if (db == NULL)
         return;
-    s->status = audit_rows_verify(db, s->from_seq, &s->verdict, &s->e);
+    s->status = audit_verify(db, &check, &s->verdict, &s->e);
     store_release(s->f->store, db);
 }
 

@@ -13,18 +13,20 @@
 #include <unistd.h>
 
 #include "store/audit_chain.h"
+#include "store/audit_verify.h"
 #include "store_fixture.h"
 #include "util/clock.h"
 #include "util/sha.h"
 
 static struct audit_verdict verify_from(struct store *store, int64_t from)
 {
+    const struct audit_check check = {.from_seq = from};
     struct audit_verdict verdict;
     struct err e;
     struct db *db = store_acquire(store, &e);
 
     assert_non_null(db);
-    if (audit_rows_verify(db, from, &verdict, &e) != 0)
+    if (audit_verify(db, &check, &verdict, &e) != 0)
         fail_msg("%s", e.message);
     store_release(store, db);
     return verdict;
