@@ -141,6 +141,20 @@ int db_log_pages(const struct db *db)
     return db->log_pages;
 }
 
+/* Checkpoint sequence number and first salt in the header of the log file. */
+uint64_t db_log_number(struct db *db)
+{
+    enum { AT = 12 };
+    sqlite3_file *log = NULL;
+    uint64_t number = 0;
+
+    if (sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK ||
+        log == NULL || log->pMethods == NULL ||
+        log->pMethods->xRead(log, &number, sizeof number, AT) != SQLITE_OK)
+        return 0;
+    return number;
+}
+
 void db_set_pending_revision(struct db *db, uint64_t revision)
 {
     db->pending_revision = revision;

@@ -34,6 +34,10 @@ void db_reset(struct db *db);
 /* Pages in the write-ahead log after this connection's last commit. */
 int db_log_pages(const struct db *db);
 
+/* Which log it is: another number each time that SQLite begins it anew. 0 when that cannot be
+ * read. After a commit, the gate held. */
+uint64_t db_log_number(struct db *db);
+
 /* A revision that becomes visible when the running transaction commits; 0 = none. */
 void db_set_pending_revision(struct db *db, uint64_t revision);
 uint64_t db_pending_revision(const struct db *db);

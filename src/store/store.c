@@ -30,6 +30,7 @@ struct shared {
     struct now_clock clock;
     _Atomic int32_t checkpointed; /* pages of the log at the last checkpoint */
     _Atomic int64_t trouble_ms;   /* clock_mono_ms() */
+    _Atomic uint64_t log_number;  /* of the log that was checkpointed */
 };
 
 struct store {
@@ -294,17 +295,20 @@ static void raise_revision(struct store *store, uint64_t revision)
 static void checkpoint(struct store *store, struct db *db)
 {
     int pages = db_log_pages(db), last = atomic_load(&store->shared->checkpointed);
+    uint64_t log;
     int in_log, moved, result;
 
-    if (pages < last) {
-        atomic_store(&store->shared->checkpointed, 0);
+    if (pages < CHECKPOINT_PAGES)
+        return;
+    log = db_log_number(db);
+    if (log != atomic_load(&store->shared->log_number) || pages < last)
         last = 0;
-    }
     if (pages - last < CHECKPOINT_PAGES)
         return;
     result = sqlite3_wal_checkpoint_v2(db_handle(db), "main", SQLITE_CHECKPOINT_PASSIVE,
                                        &in_log, &moved);
     atomic_store(&store->shared->checkpointed, pages);
+    atomic_store(&store->shared->log_number, log);
     if (result != SQLITE_OK)
         log_message(LOG_WARN, "store.checkpoint", "%s", sqlite3_errstr(result));
     else if (store->checkpointed != NULL)

@@ -493,6 +493,28 @@ static void the_log_is_checkpointed(void **state)
     assert_true(info.st_size < 14 << 20);
 }
 
+/* A log that was begun anew may be as long as the last one at its first commit, or longer. */
+static void a_log_begun_anew_is_checkpointed_at_once(void **state)
+{
+    enum { COMMITS = 12, STEP = 40 };
+    struct fixture *f = *state;
+    static struct audit_row rows[2000 + COMMITS * STEP];
+    char detail[4000];
+    int calls = 0;
+
+    memset(detail, 'x', sizeof detail - 1);
+    detail[sizeof detail - 1] = '\0';
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        rows[i] = fixture_row("end", "dev", "default/a");
+        rows[i].detail = detail;
+    }
+    store_on_checkpoint(f->store, count_call, &calls);
+    for (int i = 1; i <= COMMITS; i++) {
+        fixture_append(f->store, rows, 2000 + i * STEP);
+        assert_int_equal(calls, i);
+    }
+}
+
 struct told {
     int begun, done, checkpoints;
 };
@@ -568,6 +590,7 @@ int main(void)
         TEST(T39_the_highest_time_survives_a_restart),
         TEST(a_reader_does_not_hold_the_log),
         TEST(the_log_is_checkpointed),
+        TEST(a_log_begun_anew_is_checkpointed_at_once),
         TEST(a_commit_is_told_before_its_checkpoint),
     };
 
