@@ -7,7 +7,7 @@
 #include "util/log.h"
 
 enum { HEALTH_EVERY_MS = 1000, USES_EVERY_MS = 5000 };
-static const int64_t day_ms = 86400000, warn_ms = 7 * 86400000LL;
+static const int64_t day_ms = 86400000, warn_ms = CONFIG_EXPIRING_DAYS * 86400000LL;
 
 static void complain(const char *what, const struct err *e)
 {

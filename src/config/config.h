@@ -40,6 +40,9 @@ struct config_budget {
     int64_t requests_per_day, tokens_per_day;
 };
 
+/* From so many days before its end on, a key is reported as expiring. */
+enum { CONFIG_EXPIRING_DAYS = 7 };
+
 struct config_key {
     const char *id;
     unsigned char hash[SHA_SIZE]; /* SHA-256 of the secret; the secret itself is not kept */

@@ -9,7 +9,9 @@ libagw_a_SOURCES += \
   src/config/config.h \
   src/config/config_errors.c \
   src/config/config_sources.c \
+  src/config/diff.c src/config/diff.h \
   src/config/environment.c \
+  src/config/exposure.c src/config/exposure.h \
   src/config/load.h \
   src/config/redact.c \
   src/config/schema.c src/config/schema.h \

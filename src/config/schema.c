@@ -6,6 +6,7 @@
 
 #define RELOADABLE .reloadable = true
 #define REQUIRED .required = true
+#define SECRET .secret = true
 #define DEFAULT(text) .fallback = (text)
 #define RANGE(low, high) .min = (low), .max = (high)
 #define HELP(text) .help = (text)
@@ -252,7 +253,7 @@ const struct option schema_options[] = {
     {CONFIG_UPSTREAMS, "upstreams[].api_key_env", OPTION_TEXT, RELOADABLE, RANGE(1, 128),
      FIELD(config_upstream, api_key), .take = upstreams_take_secret,
      HELP("Environment variable that holds the provider's key.")},
-    {CONFIG_UPSTREAMS, "upstreams[].api_key", OPTION_TEXT, RELOADABLE,
+    {CONFIG_UPSTREAMS, "upstreams[].api_key", OPTION_TEXT, RELOADABLE, SECRET,
      FIELD(config_upstream, api_key), .take = upstreams_take_secret,
      HELP("The provider's key, written as ${NAME}; instead of api_key_env.")},
     {CONFIG_UPSTREAMS, "upstreams[].models", OPTION_PATTERNS, RELOADABLE,
@@ -296,7 +297,7 @@ const struct option schema_options[] = {
     {CONFIG_UPSTREAMS, "upstreams[].max_response_bytes", OPTION_INTEGER, RELOADABLE,
      DEFAULT("8388608"), RANGE(1024, 256 << 20), FIELD(config_upstream, max_response_bytes),
      HELP("Longest answer that is taken.")},
-    {CONFIG_UPSTREAMS, "upstreams[].headers", OPTION_MAP, RELOADABLE,
+    {CONFIG_UPSTREAMS, "upstreams[].headers", OPTION_MAP, RELOADABLE, SECRET,
      ARRAY(config_upstream, headers, header_count), .take = upstreams_take_headers,
      HELP("Further headers of its requests.")},
 
@@ -311,10 +312,10 @@ const struct option schema_options[] = {
      HELP("A program of this host, an HTTP endpoint, or a Model Context Protocol server.")},
     {CONFIG_TOOLS, "tools[].description", OPTION_LINES, RELOADABLE,
      FIELD(config_tool, description), HELP("What the model is told of it.")},
-    {CONFIG_TOOLS, "tools[].command", OPTION_TEXTS, RELOADABLE,
+    {CONFIG_TOOLS, "tools[].command", OPTION_TEXTS, RELOADABLE, SECRET,
      ARRAY(config_tool, command, command_count),
      HELP("Program and arguments (local, or an MCP server on standard input).")},
-    {CONFIG_TOOLS, "tools[].url", OPTION_TEXT, RELOADABLE, RANGE(1, 2000),
+    {CONFIG_TOOLS, "tools[].url", OPTION_TEXT, RELOADABLE, SECRET, RANGE(1, 2000),
      FIELD(config_tool, url), .check = upstreams_check_url,
      HELP("Endpoint (http, or an MCP server).")},
     {CONFIG_TOOLS, "tools[].method", OPTION_TEXT, RELOADABLE, RANGE(1, 128),
@@ -322,7 +323,7 @@ const struct option schema_options[] = {
      HELP("http: the request's method. mcp: the tool's name there, * = all of them.")},
     {CONFIG_TOOLS, "tools[].timeout", OPTION_SECONDS, RELOADABLE, DEFAULT("10"),
      RANGE(50, 3600000), FIELD(config_tool, timeout_ms), HELP("Longest run.")},
-    {CONFIG_TOOLS, "tools[].headers", OPTION_MAP, RELOADABLE,
+    {CONFIG_TOOLS, "tools[].headers", OPTION_MAP, RELOADABLE, SECRET,
      ARRAY(config_tool, headers, header_count), .take = upstreams_take_headers,
      HELP("Headers of its requests.")},
     {CONFIG_TOOLS, "tools[].schema", OPTION_JSON, RELOADABLE, FIELD(config_tool, schema),
@@ -384,9 +385,9 @@ const struct option schema_options[] = {
      HELP("The keys; at least one.")},
     {CONFIG_SECURITY, "api_keys[].id", OPTION_NAME, REQUIRED, RELOADABLE,
      FIELD(config_key, id), HELP("Name of the key in logs and audit.")},
-    {CONFIG_SECURITY, "api_keys[].key", OPTION_TEXT, RELOADABLE, FIELD(config_key, hash),
+    {CONFIG_SECURITY, "api_keys[].key", OPTION_TEXT, RELOADABLE, SECRET, FIELD(config_key, hash),
      .take = security_take_key, HELP("The secret itself; for development only.")},
-    {CONFIG_SECURITY, "api_keys[].hashed_key", OPTION_TEXT, RELOADABLE,
+    {CONFIG_SECURITY, "api_keys[].hashed_key", OPTION_TEXT, RELOADABLE, SECRET,
      FIELD(config_key, hash), .take = security_take_hash,
      HELP("sha256: and the SHA-256 of the secret in 64 hex digits.")},
     {CONFIG_SECURITY, "api_keys[].description", OPTION_TEXT, RELOADABLE, RANGE(0, 500),

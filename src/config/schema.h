@@ -44,6 +44,7 @@ struct option {
     const char *path;       /* "default.rate_limit.per_minute", "api_keys[].id" */
     enum option_type type;
     bool required, reloadable;
+    bool secret;            /* may hold one: its value is not shown */
     const char *fallback;   /* the default as written in YAML; NULL = absent */
     const char *choices;    /* "openai|azure" */
     /* Inclusive. Numbers: the value (SECONDS and NUMBER in thousandths); texts: length in

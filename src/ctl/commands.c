@@ -17,6 +17,8 @@ const struct command_option command_globals[] = {
 };
 
 const struct command *const commands[] = {
+    &cmd_config_check,
+    &cmd_config_diff,
     &cmd_hash_key,
     NULL,
 };

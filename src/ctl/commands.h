@@ -5,6 +5,7 @@
 
 #include "ctl/command.h"
 
+extern const struct command cmd_config_check, cmd_config_diff;
 extern const struct command cmd_hash_key;
 
 #endif

@@ -37,13 +37,14 @@ const char *context_config_file(const struct call *call)
     return call->config != NULL ? call->config : AGW_SYSCONFDIR "/gateway.yaml";
 }
 
-static void show_errors(struct config_errors *errors)
+int context_show_errors(struct config_errors *errors)
 {
     char *text = config_errors_text(errors);
 
     output_text(stderr, text == NULL ? "agwctl: out of memory" : text);
     free(text);
     config_errors_free(errors);
+    return CTL_FAILED;
 }
 
 int context_config(struct call *call, const struct config **config,
@@ -58,7 +59,7 @@ int context_config(struct call *call, const struct config **config,
         (config_sources_read(context_config_file(call), &c->sources, &errors) != 0 ||
          config_build(&c->sources, &c->config, &errors) != 0)) {
         config_sources_free(&c->sources);
-        show_errors(&errors);
+        context_show_errors(&errors);
         return CTL_FINDING;
     }
     config_errors_free(&errors);
@@ -77,10 +78,8 @@ int context_gateway(struct call *call, const struct config_gateway **gateway)
     if (c == NULL)
         return CTL_FAILED;
     if (c->config == NULL && c->gateway == NULL &&
-        config_gateway_read(context_config_file(call), &c->gateway, &errors) != 0) {
-        show_errors(&errors);
-        return CTL_FAILED;
-    }
+        config_gateway_read(context_config_file(call), &c->gateway, &errors) != 0)
+        return context_show_errors(&errors);
     config_errors_free(&errors);
     *gateway = c->config != NULL ? &c->config->gateway : &c->gateway->gateway;
     return CTL_FINE;

@@ -38,6 +38,9 @@ int context_store(struct call *call, enum context_access access, struct store **
 /* "cli:LOGIN": who changes are recorded of. Static. */
 const char *context_actor(void);
 
+/* Shows and frees what is wrong with the configuration; CTL_FAILED. */
+int context_show_errors(struct config_errors *errors);
+
 void context_close(struct call *call);
 
 #endif

@@ -5,6 +5,7 @@ agwctl_LDADD = $(AGW_LIBS)
 
 libagw_a_SOURCES += \
   src/ctl/call.c src/ctl/call.h \
+  src/ctl/cmd_config.c \
   src/ctl/cmd_hash_key.c \
   src/ctl/command.h \
   src/ctl/commands.c src/ctl/commands.h \
@@ -20,6 +21,8 @@ dist_man_MANS += doc/man/agwctl.8
 
 # One for each command's --json output.
 schemas = \
+  doc/schemas/agwctl-config-check.json \
+  doc/schemas/agwctl-config-diff.json \
   doc/schemas/agwctl-hash-key.json
 schemasdir = $(docdir)/doc/schemas
 dist_schemas_DATA = $(schemas)

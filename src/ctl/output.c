@@ -153,8 +153,21 @@ void output_text(FILE *stream, const char *text)
     buf_free(&line);
 }
 
-/* jansson leaves DEL and C1 characters as they are: written as escapes they are harmless even
- * when a person looks at it, and mean the same. */
+json_t *output_json_text(const char *text)
+{
+    char *copy = text == NULL ? NULL : strdup(text);
+    json_t *value;
+
+    if (copy == NULL)
+        return text == NULL ? json_null() : NULL;
+    json_text_repair(copy);
+    value = json_string(copy);
+    free(copy);
+    return value;
+}
+
+/* jansson leaves C1 controls and marks of direction as they are: written as escapes they are
+ * harmless when a person looks at them, and mean the same. */
 static int dump(json_t *document, size_t flags)
 {
     int result;

@@ -34,6 +34,9 @@ void output_text(FILE *stream, const char *text);
 const char *output_style_begin(enum output_style style);
 #define OUTPUT_RESET "\033[0m"
 
+/* A JSON string of any bytes: what is not UTF-8 becomes '?'. NULL becomes null. */
+json_t *output_json_text(const char *text);
+
 /* Prints a document (a reference is taken over) and an end of line. NULL: memory is out. -1
  * when it cannot be written. */
 int output_json(json_t *document);

@@ -6,10 +6,9 @@
 #include "config/load.h"
 #include "store/store.h"
 
-/* Looks at the database and at the files that may hold keys (security, upstreams, tools). For
- * each that others may read: a line `security.file_mode` in the log and an entry in the
- * errors ring. The start goes on: an operator must not be locked out by a mode. Returns how
- * many there are. */
+/* For each file that config/exposure.h finds: a line `security.file_mode` in the log and an
+ * entry in the errors ring. The start goes on: an operator must not be locked out by a mode.
+ * Returns how many there are. */
 int file_modes_check(struct store *store, const char *database,
                      const struct config_sources *sources);
 
