@@ -66,6 +66,20 @@ def test_T30_failing_disk_is_503_and_recovers(make, mock, shim, failure):
     report(recovery_ms=round(1000 * recovery), **figures)
 
 
+@pytest.mark.parametrize("path, role", [("/v1/models", "client"), ("/security/overrides", "admin"),
+                                        ("/agents", "auditor")])
+def test_T30_a_listing_is_not_answered_without_its_row(make, shim, path, role):
+    """The very first request that meets the failure: nobody has been warned yet."""
+    gateway = make.gateway(environment=shim.environment, gateway={"audit": {"wait": 2}})
+    port = make.server(gateway, "lighttpd").port
+    assert request(port, "GET", path, key=KEYS[role]).status == 200
+    shim.refuse_io(WRITES | SYNCS, errno.EIO)
+    answer = request(port, "GET", path, key=KEYS[role])
+    assert answer.status == 503 and answer.error()["code"] == "audit_unavailable", answer
+    shim.behave()
+    wait_until(lambda: request(port, "GET", path, key=KEYS[role]).status == 200, 10, "recovery")
+
+
 @pytest.mark.alone
 @pytest.mark.timeout(limit(count("AGW_FAULT_IO_SECONDS", 4, 20, 300) * 3))
 def test_T30_now_and_then_a_write_or_sync_fails_under_load(make, shim):

@@ -2,7 +2,7 @@
 """The bugs that are planted: (name, file, old text, new text, tests that may notice). The old
 text stands in the file exactly once. Tests are unit test programs, fuzz targets (which replay
 their corpus), or
-"integration:FILE[:KEYWORDS]" where only the whole gateway can notice."""
+"integration:FILE[:KEYWORDS]" or "faults:FILE[:KEYWORDS]" where only the whole gateway can notice."""
 
 DECIDE = ["test_policy_decide"]
 AUTH = ["test_policy_authenticate"]
@@ -372,7 +372,7 @@ SERVED = [
      ["integration:test_rate_limit"]),
     ("an answer does not wait for its row", "src/api/steps.c",
      "status = x->ticket == NULL ? 0 : audit_wait(x->ticket, &x->err);", "status = 0;",
-     ["integration:test_audit_unavailable"]),
+     ["faults:test_storage:T30_a_listing"]),
     ("a completion does not wait for its row", "src/api/chat.c",
      "status = audit_wait(x->ticket, &x->err);", "status = 0;",
      ["integration:test_audit_unavailable"]),
@@ -410,14 +410,6 @@ SURVIVORS = {
         "changes nothing: behind a path is its end or '?', and neither is a hexadecimal digit",
     "a record of another request is taken":
         "seen only by connections that are refused; libfcgi reads those that are served",
-    "a refusal of the request trips the breaker":
-        "a gap: no test sends an upstream several requests that it refuses as wrong",
     "the total deadline is not kept":
         "a retry that would begin after the deadline is not waited for, so the check is a second one",
-    "a credential is quoted":
-        "a gap in these rows' tests: test_upstream_faults.py looks for secrets in answers and logs",
-    "a long Retry-After is waited for":
-        "a gap in unit tests: a wait beyond the deadline fails over all the same",
-    "an answer does not wait for its row":
-        "a gap: test_audit_unavailable.py looks at chat; listings are not asked while the disk is full",
 }

@@ -157,6 +157,8 @@ static const struct {
     {"403 is ours", false, 1, {JSON_STEP(403, ERROR_BODY("x"))}, AGW_EUPSTREAM, 0, 1, NULL},
     {"400 that quotes the key", false, 1, {JSON_STEP(400, ERROR_BODY("you sent " FIXTURE_KEY))},
      AGW_EUPSTREAMREQ, 400, 1, "The model provider refused the request with status 400."},
+    {"a content type that quotes the key", true, 1, {{200, "text/" FIXTURE_KEY, "", "x"}},
+     AGW_EUPSTREAM, 0, 1, NULL},
     {"redirect", false, 1, {{302, "text/html", "Location: /v1/chat/completions\r\n", ""}},
      AGW_EUPSTREAM, 0, 1, NULL},
     {"not JSON", false, 1, {{200, "application/json", "", "{\"choices\":["}}, AGW_EUPSTREAM, 0,

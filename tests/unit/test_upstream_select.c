@@ -197,9 +197,33 @@ static void breaker_in_calls(void **state)
     mock_http_stop(&server);
 }
 
+/* Whoever refuses a request as wrong works, and a refusal ends a row of failures. */
+static void refusals_of_requests_do_not_open_the_breaker(void **state)
+{
+    static const int refusals[] = {400, 404, 413, 422};
+    struct flag_server flag = {.status = 500, .headers = ""};
+    struct mock_http *server = mock_http_start(by_flag, &flag);
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f, 1, (int[]){mock_http_port(server)});
+    f.definitions[0].breaker_failures = 3;
+    f.definitions[0].retry_attempts = 0;
+    fixture_apply(&f);
+    for (size_t i = 0; i < 3 * sizeof refusals / sizeof refusals[0]; i++) {
+        flag.status = i % 3 == 2 ? 500 : refusals[i % (sizeof refusals / sizeof refusals[0])];
+        assert_int_equal(fixture_call(&f, NULL, false),
+                         i % 3 == 2 ? AGW_EUPSTREAM : AGW_EUPSTREAMREQ);
+        assert_string_not_equal(shown_state(&f, 0), "open");
+    }
+    assert_int_equal(mock_http_requests(server), 12);
+    fixture_free(&f);
+    mock_http_stop(&server);
+}
+
 static void retry_after_is_honoured(void **state)
 {
-    struct flag_server busy = {.status = 429, .headers = "Retry-After: 30\r\n"};
+    struct flag_server busy = {.status = 429, .headers = "Retry-After: 6\r\n"};
     struct flag_server good = {.status = 200, .headers = ""};
     struct mock_http *a = mock_http_start(by_flag, &busy), *b = mock_http_start(by_flag, &good);
     struct fixture f;
@@ -210,11 +234,14 @@ static void retry_after_is_honoured(void **state)
     f.definitions[0].breaker_failures = f.definitions[1].breaker_failures = 5;
     f.definitions[0].retry_attempts = 5;
     fixture_apply(&f);
-    /* 30 s are not worth waiting for: the other one, and nobody asks this one again */
+    /* 6 s are not worth waiting for, though there would be time: the other one, and nobody asks
+     * this one again */
+    assert_true(f.definitions[0].total_ms >= 10000);
     for (int i = 0; i < 3; i++)
         assert_int_equal(fixture_call(&f, NULL, false), 0);
     assert_int_equal(mock_http_requests(a), 1);
     assert_int_equal(mock_http_requests(b), 3);
+    busy.headers = "Retry-After: 30\r\n";
     f.config.upstream_count = 1;
     f.definitions[0].weight = 2;
     fixture_apply(&f);
@@ -422,6 +449,7 @@ int main(void)
         cmocka_unit_test(weights_are_shares),
         cmocka_unit_test(breaker_machine),
         cmocka_unit_test(breaker_in_calls),
+        cmocka_unit_test(refusals_of_requests_do_not_open_the_breaker),
         cmocka_unit_test(retry_after_is_honoured),
         cmocka_unit_test(health_checks),
         cmocka_unit_test(shown_without_secrets),
