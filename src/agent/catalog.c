@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/err.h"
+
 struct catalog {
     struct config *config;
     size_t count;
@@ -90,6 +92,22 @@ const struct catalog_agent *catalog_find(const struct catalog *c, const char *na
         return find_bare(c, name);
     spec = config_find_agent(c->config, name);
     return spec == NULL ? NULL : &c->agents[spec - c->config->agents];
+}
+
+int catalog_target(const struct catalog *c, const char *name, struct arena *arena,
+                   struct catalog_target *target)
+{
+    const char *slash = strchr(name, '/');
+
+    target->agent = catalog_find(c, name);
+    if (target->agent != NULL) {
+        target->id = target->agent->spec->id;
+        target->ns = target->agent->spec->ns;
+        return 0;
+    }
+    target->id = arena_strdup(arena, name);
+    target->ns = slash == NULL ? "" : arena_strndup(arena, name, (size_t)(slash - name));
+    return target->id == NULL || target->ns == NULL ? AGW_ENOMEM : 0;
 }
 
 size_t catalog_count(const struct catalog *c)

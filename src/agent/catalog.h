@@ -6,6 +6,7 @@
 #define AGW_AGENT_CATALOG_H
 
 #include "config/config.h"
+#include "util/arena.h"
 
 struct catalog;
 
@@ -20,6 +21,16 @@ void catalog_free(struct catalog **catalog);
 
 /* By "namespace/name", or by a bare name when it is unique. NULL when there is none. */
 const struct catalog_agent *catalog_find(const struct catalog *catalog, const char *name);
+
+/* What is meant by a name that somebody gave: id and namespace, which decisions are made by.
+ * Of an agent that does not exist (`agent` NULL) that is the name itself and what stands before
+ * its slash, in the arena. 0 or AGW_ENOMEM. */
+struct catalog_target {
+    const struct catalog_agent *agent;
+    const char *id, *ns;
+};
+int catalog_target(const struct catalog *catalog, const char *name, struct arena *arena,
+                   struct catalog_target *target);
 
 size_t catalog_count(const struct catalog *catalog);
 const struct catalog_agent *catalog_at(const struct catalog *catalog, size_t index); /* by id */

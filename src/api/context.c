@@ -23,19 +23,14 @@ const struct config_key *context_find_key(const struct config_security *security
 
 int context_name_agent(struct exchange *x, const char *name)
 {
-    const char *slash;
+    struct catalog_target target;
 
-    x->agent = catalog_find(derive_catalog(x->policy), name);
-    x->agent_id = x->agent != NULL ? x->agent->spec->id
-                                   : arena_strdup(x->request.arena, name);
-    if (x->agent_id == NULL)
+    if (catalog_target(derive_catalog(x->policy), name, x->request.arena, &target) != 0)
         return err_set(&x->err, AGW_ENOMEM, "agent name");
-    slash = strchr(x->agent_id, '/');
-    x->ns = x->agent != NULL ? x->agent->spec->ns
-            : slash != NULL
-                ? arena_strndup(x->request.arena, x->agent_id, (size_t)(slash - x->agent_id))
-                : "";
-    return x->ns == NULL ? err_set(&x->err, AGW_ENOMEM, "namespace") : 0;
+    x->agent = target.agent;
+    x->agent_id = target.id;
+    x->ns = target.ns;
+    return 0;
 }
 
 void context_decide(struct exchange *x, const struct config_key *key)

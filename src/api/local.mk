@@ -8,6 +8,7 @@ libagw_a_SOURCES += \
   src/api/chat_stream.c src/api/chat_stream.h \
   src/api/context.c src/api/context.h \
   src/api/cors.c src/api/cors.h \
+  src/api/decision_json.c src/api/decision_json.h \
   src/api/derive.c src/api/derive.h \
   src/api/fields.c src/api/fields.h \
   src/api/handlers.h \

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Explains decisions before they are made, and puts a changed policy into force. */
+#include "api/decision_json.h"
 #include "api/fields.h"
 #include "api/handlers.h"
 #include "api/json_values.h"
 #include "api/refresh.h"
+#include "policy/explain.h"
 #include "store/keys.h"
 #include "util/glob.h"
 
@@ -32,49 +34,17 @@ int security_preview_target(struct exchange *x)
     return 0;
 }
 
-static json_t *step_json(const struct decision_step *step)
-{
-    json_t *json = json_pack("{s:s,s:b,s:b,s:o}", "rule", step->rule, "present", step->present,
-                             "matched", step->matched, "pattern", json_values_text(step->pattern));
-
-    if (json != NULL && step->place.line != 0) {
-        json_object_set_new(json, "file", json_string(step->place.file));
-        json_object_set_new(json, "line", json_integer(step->place.line));
-    }
-    return json;
-}
-
-/* What entries of mode shadow would change, or null. */
-static json_t *shadow_json(struct exchange *x)
-{
-    const struct decision_shadow *shadow = &x->decision.shadow;
-
-    if (!shadow->differs)
-        return json_null();
-    return json_pack("{s:s,s:s,s:s?,s:s?}", "decision", decision_would_name(&x->decision),
-                     "list", shadow->rule, "pattern", shadow->pattern, "rule",
-                     context_shadow_place(x));
-}
-
 int security_preview(struct exchange *x)
 {
-    const struct decision *d = &x->decision;
-    json_t *trace = json_array();
+    struct decision_subject subject = {
+        .key_id = x->decided_for->id,
+        .target = {x->agent, x->agent_id, x->ns},
+        .generation = x->policy->config->generation,
+        .status = explain_status(x->decided_for, x->agent != NULL && x->agent->available,
+                                 &x->decision, x->decided_at)};
 
-    for (size_t i = 0; i < d->step_count; i++)
-        json_array_append_new(trace, step_json(&d->steps[i]));
-    x->answer.json = json_pack(
-        "{s:s,s:b,s:s,s:b,s:s,s:o,s:s,s:s,s:o,s:I,s:o,s:o}", "agent", x->agent_id, "exists",
-        x->agent != NULL, "decision", d->allowed ? "allow" : "deny", "allowed", d->allowed,
-        "source", decision_source_name(d->source), "pattern", json_values_text(d->pattern),
-        "namespace", x->ns, "key_id", x->decided_for->id, "rule",
-        json_values_text(context_place(x)), "generation",
-        (json_int_t)x->policy->config->generation, "shadow", shadow_json(x), "trace", trace);
-    if (x->answer.json == NULL)
-        return err_set(&x->err, AGW_ENOMEM, "preview");
-    if (d->override != NULL)
-        json_object_set_new(x->answer.json, "override", json_values_override(d->override));
-    return 0;
+    x->answer.json = decision_json(&subject, &x->decision);
+    return x->answer.json == NULL ? err_set(&x->err, AGW_ENOMEM, "preview") : 0;
 }
 
 /* What each key may do by the new policy, with what it inherits filled in. */

@@ -233,30 +233,50 @@ struct config *build_gateway_only(const struct config_source *source,
     return config;
 }
 
-int config_build(const struct config_sources *sources, struct config **config,
-                 struct config_errors *errors)
+static bool is_needed(const struct build *b, enum config_component component)
 {
-    struct build b = {.errors = errors};
+    return !b->policy_only || component == CONFIG_GATEWAY || component == CONFIG_AGENTS ||
+           component == CONFIG_SECURITY;
+}
+
+static int build_whole(struct build *b, const struct config_sources *sources,
+                       struct config **config)
+{
+    struct config_errors *errors = b->errors;
     size_t before = errors->count;
 
-    *config = b.config = snapshot_new(&b.arena);
-    if (b.config == NULL || set_folder(&b, sources->component[CONFIG_GATEWAY].path) != 0) {
+    *config = b->config = snapshot_new(&b->arena);
+    if (b->config == NULL || set_folder(b, sources->component[CONFIG_GATEWAY].path) != 0) {
         config_errors_add(errors, "configuration", 0, 0, "out of memory");
         config_release(config);
         return AGW_ECONFIG;
     }
     for (size_t i = 0; i < CONFIG_COMPONENTS; i++) {
-        b.component = order[i].component;
-        read_component(&b, &sources->component[b.component], order[i].expand, order[i].end);
-        if (!b.usable[b.component] && errors->count == 0)
-            config_errors_add(errors, config_component_names[b.component], 0, 0,
+        b->component = order[i].component;
+        if (!is_needed(b, b->component))
+            continue;
+        read_component(b, &sources->component[b->component], order[i].expand, order[i].end);
+        if (!b->usable[b->component] && errors->count == 0)
+            config_errors_add(errors, config_component_names[b->component], 0, 0,
                               "the file was not read");
     }
-    if (errors->count == before && set_hashes(sources, b.config) != 0)
+    if (errors->count == before && !b->policy_only && set_hashes(sources, b->config) != 0)
         config_errors_add(errors, "configuration", 0, 0, "out of memory");
     build_sort_errors(errors);
     if (errors->count == before && !errors->lost)
         return 0;
     config_release(config);
     return AGW_ECONFIG;
+}
+
+int config_build(const struct config_sources *sources, struct config **config,
+                 struct config_errors *errors)
+{
+    return build_whole(&(struct build){.errors = errors}, sources, config);
+}
+
+int config_build_policy(const struct config_sources *sources, struct config **config,
+                        struct config_errors *errors)
+{
+    return build_whole(&(struct build){.errors = errors, .policy_only = true}, sources, config);
 }

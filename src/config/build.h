@@ -15,6 +15,7 @@ struct build {
     enum config_component component; /* the file that is being read */
     const char *file;          /* its name in messages */
     const char *folder;        /* of gateway.yaml, "" or ending in '/' */
+    bool policy_only;          /* config_build_policy() */
     bool usable[CONFIG_COMPONENTS]; /* its tree was read: others may be checked against it */
 };
 

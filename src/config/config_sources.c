@@ -226,11 +226,25 @@ int config_sources_from_json(const json_t *value, struct config_sources *sources
     return 0;
 }
 
+int config_source_read(const char *path, struct config_source *source,
+                       struct config_errors *errors)
+{
+    *source = (struct config_source){0};
+    if (read_source(path, false, source, errors) == 0)
+        return 0;
+    config_source_free(source);
+    return AGW_ECONFIG;
+}
+
+void config_source_free(struct config_source *source)
+{
+    free(source->path);
+    source->path = NULL;
+    secret_free(&source->text);
+}
+
 void config_sources_free(struct config_sources *sources)
 {
-    for (int c = 0; c < CONFIG_COMPONENTS; c++) {
-        free(sources->component[c].path);
-        sources->component[c].path = NULL;
-        secret_free(&sources->component[c].text);
-    }
+    for (int c = 0; c < CONFIG_COMPONENTS; c++)
+        config_source_free(&sources->component[c]);
 }

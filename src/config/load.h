@@ -59,6 +59,11 @@ int config_gateway_read(const char *gateway_file, struct config **config,
 int config_sources_read(const char *gateway_file, struct config_sources *sources,
                         struct config_errors *errors);
 
+/* Reads one file. 0, or AGW_ECONFIG with an error. */
+int config_source_read(const char *path, struct config_source *source,
+                       struct config_errors *errors);
+void config_source_free(struct config_source *source);
+
 /* The sources as one JSON object {"gateway": {"path","text"}, ...} and back: the form that
  * is stored by content hash. In place of plaintext keys it has their hashes. NULL when memory
  * is out, or security.yaml cannot be read as YAML. */
@@ -71,5 +76,11 @@ void config_sources_free(struct config_sources *sources);
  * 0 and *config with one reference, or AGW_ECONFIG and every error at once. */
 int config_build(const struct config_sources *sources, struct config **config,
                  struct config_errors *errors);
+
+/* The same of what policy depends on: gateway, agents and security. Upstreams and tools stay
+ * empty, and nothing is asked of the environment that an accepted configuration had from there,
+ * so that one of the past can be read where its secrets are not known. Has no hashes. */
+int config_build_policy(const struct config_sources *sources, struct config **config,
+                        struct config_errors *errors);
 
 #endif

@@ -19,6 +19,7 @@ const struct command_option command_globals[] = {
 const struct command *const commands[] = {
     &cmd_config_check,
     &cmd_config_diff,
+    &cmd_explain,
     &cmd_hash_key,
     NULL,
 };

@@ -7,5 +7,6 @@
 
 extern const struct command cmd_config_check, cmd_config_diff;
 extern const struct command cmd_hash_key;
+extern const struct command cmd_explain;
 
 #endif

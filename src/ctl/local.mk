@@ -6,13 +6,17 @@ agwctl_LDADD = $(AGW_LIBS)
 libagw_a_SOURCES += \
   src/ctl/call.c src/ctl/call.h \
   src/ctl/cmd_config.c \
+  src/ctl/cmd_explain.c \
   src/ctl/cmd_hash_key.c \
   src/ctl/command.h \
   src/ctl/commands.c src/ctl/commands.h \
   src/ctl/complete.c src/ctl/complete.h \
   src/ctl/context.c src/ctl/context.h \
+  src/ctl/explain.h src/ctl/explain_audited.c src/ctl/explain_document.c \
+  src/ctl/explain_show.c \
   src/ctl/help.c src/ctl/help.h \
   src/ctl/output.c src/ctl/output.h \
+  src/ctl/past.c src/ctl/past.h \
   src/ctl/progress.c src/ctl/progress.h \
   src/ctl/table.c src/ctl/table.h \
   src/ctl/when.c src/ctl/when.h
@@ -23,6 +27,7 @@ dist_man_MANS += doc/man/agwctl.8
 schemas = \
   doc/schemas/agwctl-config-check.json \
   doc/schemas/agwctl-config-diff.json \
+  doc/schemas/agwctl-explain.json \
   doc/schemas/agwctl-hash-key.json
 schemasdir = $(docdir)/doc/schemas
 dist_schemas_DATA = $(schemas)

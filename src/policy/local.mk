@@ -4,6 +4,8 @@ libagw_a_SOURCES += \
   src/policy/audit_writer.c \
   src/policy/authenticate.c src/policy/authenticate.h \
   src/policy/decide.c src/policy/decide.h \
+  src/policy/explain.c src/policy/explain.h \
+  src/policy/history.c src/policy/history.h \
   src/policy/rate_limit.c src/policy/rate_limit.h \
   src/policy/register.c src/policy/register.h \
   src/policy/state.c src/policy/state.h

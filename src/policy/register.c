@@ -101,6 +101,25 @@ int policy_register(struct store *store, const char *origin,
     return status;
 }
 
+int register_sources(struct db *db, int64_t generation, struct config_sources *sources,
+                     struct err *e)
+{
+    char *text = NULL;
+    json_t *value;
+    int status = configurations_sources(db, generation, &text, e);
+
+    if (status != 0)
+        return status;
+    value = json_loads(text, 0, NULL);
+    free(text);
+    if (value == NULL)
+        return err_set(e, AGW_ESTORE, "the sources of generation %lld are not JSON",
+                       (long long)generation);
+    status = config_sources_from_json(value, sources, e);
+    json_decref(value);
+    return status;
+}
+
 static void record(struct store *store, const struct audit_row *row)
 {
     struct err problem;

@@ -10,6 +10,10 @@
 
 /* policy_register() of policy/state.h is implemented here. */
 
+/* The sources of a generation back; the caller frees them. AGW_ENOTFOUND. */
+int register_sources(struct db *db, int64_t generation, struct config_sources *sources,
+                     struct err *e);
+
 /* Logs `config.reloaded` or `config.rejected`, counts it, appends the audit row of the same
  * name, and puts every error into the errors ring. `config` is NULL when it was not built;
  * `e` is looked at when `status` is not 0. */

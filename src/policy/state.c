@@ -89,23 +89,12 @@ static int stored_sources(struct policy_state *state, int64_t generation,
                           struct config_sources *sources, struct err *e)
 {
     struct db *db = store_acquire(state->store, e);
-    char *text = NULL;
-    json_t *value;
     int status;
 
     if (db == NULL)
         return AGW_ESTORE;
-    status = configurations_sources(db, generation, &text, e);
+    status = register_sources(db, generation, sources, e);
     store_release(state->store, db);
-    if (status != 0)
-        return status;
-    value = json_loads(text, 0, NULL);
-    free(text);
-    if (value == NULL)
-        return err_set(e, AGW_ESTORE, "the sources of generation %lld are not JSON",
-                       (long long)generation);
-    status = config_sources_from_json(value, sources, e);
-    json_decref(value);
     return status;
 }
 

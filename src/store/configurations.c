@@ -130,6 +130,26 @@ int configurations_current(struct db *db, const char *origin, int64_t *generatio
     return status < 0 ? status : 0;
 }
 
+int configurations_at(struct db *db, const char *origin, int64_t at, int64_t *generation,
+                      struct err *e)
+{
+    sqlite3_stmt *statement =
+        db_statement(db, "SELECT generation FROM configuration_change WHERE origin = ?"
+                         " AND at <= ? ORDER BY at DESC, id DESC LIMIT 1", e);
+    int status;
+
+    *generation = 0;
+    if (statement == NULL)
+        return AGW_ESTORE;
+    db_bind_text(statement, 1, origin);
+    sqlite3_bind_int64(statement, 2, at);
+    status = db_step(db, statement, e);
+    if (status == 1)
+        *generation = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return status < 0 ? status : 0;
+}
+
 int configurations_sources(struct db *db, int64_t generation, char **sources, struct err *e)
 {
     sqlite3_stmt *statement =

@@ -30,6 +30,10 @@ int configurations_accept(struct store *store, const char *origin,
 int configurations_current(struct db *db, const char *origin, int64_t *generation,
                            struct err *e);
 
+/* The generation that `origin` ran at `at` (UTC ms), 0 = none. */
+int configurations_at(struct db *db, const char *origin, int64_t at, int64_t *generation,
+                      struct err *e);
+
 /* The sources of a generation, malloc'ed. AGW_ENOTFOUND. */
 int configurations_sources(struct db *db, int64_t generation, char **sources, struct err *e);
 

@@ -6,6 +6,7 @@ integration_files = \
   tests/integration/requirements.txt tests/integration/run tests/integration/setup \
   tests/integration/test_agwctl.py \
   tests/integration/test_agwctl_config.py \
+  tests/integration/test_agwctl_explain.py \
   tests/integration/test_audit_unavailable.py \
   tests/integration/test_frameworks.py \
   tests/integration/test_hardening.py \

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* One way to write a decision as JSON: previews and explanations cannot differ. */
+#ifndef AGW_API_DECISION_JSON_H
+#define AGW_API_DECISION_JSON_H
+
+#include <jansson.h>
+
+#include "agent/catalog.h"
+#include "policy/decide.h"
+
+/* What a decision was asked about. */
+struct decision_subject {
+    const char *key_id;
+    struct catalog_target target;
+    int64_t generation;
+    int status; /* of the answer to a chat request, explain_status() */
+};
+
+/* {"agent","exists","decision","allowed","source","pattern","namespace","key_id","rule",
+ * "generation","answer","shadow","trace"} and, where one decides, "override". NULL when memory
+ * is out. */
+json_t *decision_json(const struct decision_subject *subject, const struct decision *decision);
+
+/* "file:line", null for a rule that is not from a file. */
+json_t *decision_json_place(const struct config_place *place);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* Makes an audited decision again, and says whether it comes out the same. */
+#include <string.h>
+
+#include "ctl/explain.h"
+#include "store/audit_rows.h"
+#include "util/clock.h"
+
+enum { ROWS_MAX = 1000, SLACK_MS = 5 };
+
+static const char *text_of(const json_t *row, const char *column)
+{
+    return json_string_value(json_object_get(row, column));
+}
+
+static int64_t number_of(const json_t *row, const char *column)
+{
+    return json_integer_value(json_object_get(row, column));
+}
+
+static bool same(const json_t *a, const char *name, const json_t *b, const char *other)
+{
+    const char *left = text_of(a, name), *right = text_of(b, other);
+
+    return (left == NULL) == (right == NULL) && (left == NULL || strcmp(left, right) == 0);
+}
+
+/* The newest decision about a request; previews ask, and decide nothing. */
+static const json_t *find_decision(const json_t *rows)
+{
+    size_t i;
+    json_t *row;
+
+    json_array_foreach((json_t *)rows, i, row)
+    {
+        const char *kind = text_of(row, "kind");
+
+        if (kind != NULL && text_of(row, "decision") != NULL && text_of(row, "key_id") != NULL &&
+            text_of(row, "agent") != NULL &&
+            (strcmp(kind, "decision") == 0 || strcmp(kind, "refusal") == 0))
+            return row;
+    }
+    return NULL;
+}
+
+static int64_t time_of(const json_t *row)
+{
+    int64_t ms = 0;
+
+    (void)clock_parse(text_of(row, "ts") == NULL ? "" : text_of(row, "ts"), &ms);
+    return ms;
+}
+
+/* When the request began, at the earliest: from then on it held on to one policy. */
+static int64_t begin_of(const json_t *rows, const json_t *decision)
+{
+    int64_t begin = time_of(decision);
+    size_t i;
+    json_t *row;
+
+    json_array_foreach((json_t *)rows, i, row)
+        if (text_of(row, "outcome") != NULL && same(row, "request_uid", decision, "request_uid") &&
+            time_of(row) - number_of(row, "duration_ms") - SLACK_MS < begin)
+            begin = time_of(row) - number_of(row, "duration_ms") - SLACK_MS;
+    return begin;
+}
+
+static bool is_reproduced(const json_t *document, const json_t *row)
+{
+    return same(document, "decision", row, "decision") && same(document, "source", row, "source") &&
+           same(document, "pattern", row, "pattern") && same(document, "rule", row, "place");
+}
+
+/* Moments at which the grants changed while the request was under way. */
+static int try_changes(struct past *past, const struct explain_question *question,
+                       int64_t begin, const json_t *row, json_t **document)
+{
+    const struct override_list *all = history_overrides(past->history);
+    struct explain_question q = *question;
+
+    for (size_t i = 0; i < 2 * all->count; i++) {
+        const struct override *o = &all->items[i / 2];
+        json_t *other;
+        int status;
+
+        q.moment.at = i % 2 == 0 ? o->created_at - 1 : o->revoked_at - 1;
+        if (q.moment.at < begin || q.moment.at >= question->moment.at)
+            continue;
+        status = explain_document(past, &q, &other);
+        if (status != CTL_FINE)
+            return status;
+        if (is_reproduced(other, row)) {
+            json_decref(*document);
+            *document = other;
+            json_object_set_new(other, "note",
+                                json_string("the grants changed while the request was under "
+                                            "way; it was decided by those of its beginning"));
+            return CTL_FINE;
+        }
+        json_decref(other);
+    }
+    return CTL_FINE;
+}
+
+static json_t *recorded_json(const json_t *row)
+{
+    static const char *const columns[] = {"seq", "ts", "kind", "request_id", "request_uid",
+                                          "decision", "source", "pattern", "place",
+                                          "override_id", "generation"};
+    json_t *recorded = json_object();
+
+    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++)
+        json_object_set(recorded, columns[i], json_object_get(row, columns[i]));
+    return recorded;
+}
+
+static int make_again(struct past *past, const json_t *rows, const json_t *row,
+                      json_t **document)
+{
+    struct explain_question q = {
+        .key_id = text_of(row, "key_id"),
+        .agent = text_of(row, "agent"),
+        .moment = {time_of(row), number_of(row, "generation"), number_of(row, "seq")}};
+    bool reproduced;
+    int status = explain_document(past, &q, document);
+
+    if (status == CTL_FINE && !is_reproduced(*document, row))
+        status = try_changes(past, &q, begin_of(rows, row), row, document);
+    if (status != CTL_FINE)
+        return status;
+    reproduced = is_reproduced(*document, row);
+    json_object_set_new(*document, "recorded", recorded_json(row));
+    json_object_set_new(*document, "reproduced", json_boolean(reproduced));
+    return reproduced ? CTL_FINE : CTL_FINDING;
+}
+
+int explain_audited(struct past *past, const char *request_id, json_t **document)
+{
+    struct audit_query query = {.request_id = request_id, .limit = ROWS_MAX};
+    const json_t *row;
+    json_t *rows;
+    struct err e;
+    int status;
+
+    *document = NULL;
+    if (past->db == NULL)
+        return call_fail("there is no database, so no request is on record");
+    if (audit_rows_query(past->db, &query, &rows, &e) != 0)
+        return call_fail("%s", e.message);
+    row = find_decision(rows);
+    status = row == NULL ? call_fail("the audit trail has no decision about a request '%s'",
+                                     request_id)
+                         : make_again(past, rows, row, document);
+    json_decref(rows);
+    return status;
+}

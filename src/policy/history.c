@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* Puts the policy of a moment together again. */
+#include "policy/history.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/register.h"
+#include "store/configurations.h"
+
+enum { CONFIGS_MAX = 32 }; /* kept at once: a batch asks for some of them again and again */
+
+struct known {
+    struct config *config;
+    struct key_index *keys;
+    void *derived;
+};
+
+struct history {
+    struct db *db;
+    char *origin;
+    struct policy_hooks hooks;
+    struct override_list all;    /* every override; owns the texts */
+    struct override_list active; /* of the moment; borrows them */
+    struct known known[CONFIGS_MAX], proposed;
+    size_t count, next;          /* of `known`; which one goes when a further one comes */
+    struct policy policy;
+};
+
+static void forget(struct history *h, struct known *known)
+{
+    if (known->derived != NULL)
+        h->hooks.drop(known->derived);
+    authenticate_index_free(&known->keys);
+    config_release(&known->config);
+    memset(known, 0, sizeof *known);
+}
+
+int history_open(struct db *db, const char *origin, const struct policy_hooks *hooks,
+                 struct history **history, struct err *e)
+{
+    struct history *h = calloc(1, sizeof *h);
+    int status;
+
+    *history = NULL;
+    if (h == NULL || (h->origin = strdup(origin)) == NULL) {
+        free(h);
+        return err_set(e, AGW_ENOMEM, "history");
+    }
+    h->db = db;
+    h->hooks = *hooks;
+    status = db == NULL ? 0 : overrides_list(db, 0, 1, &h->all, e);
+    if (status == 0) {
+        h->active.items = calloc(h->all.count + 1, sizeof *h->active.items);
+        if (h->active.items == NULL)
+            status = err_set(e, AGW_ENOMEM, "history");
+    }
+    if (status != 0)
+        history_close(&h);
+    *history = h;
+    return status;
+}
+
+void history_close(struct history **history)
+{
+    struct history *h = *history;
+
+    if (h == NULL)
+        return;
+    for (size_t i = 0; i < h->count; i++)
+        forget(h, &h->known[i]);
+    forget(h, &h->proposed);
+    free(h->active.items); /* its texts are those of `all` */
+    override_list_clear(&h->all);
+    free(h->origin);
+    free(h);
+    *history = NULL;
+}
+
+/* Takes over the reference to `config`. */
+static int remember(struct history *h, struct config *config, struct known *known,
+                    struct err *e)
+{
+    known->config = config;
+    known->keys = authenticate_index_new(&config->security);
+    known->derived = h->hooks.derive(h->hooks.arg, config, e);
+    if (known->keys != NULL && known->derived != NULL)
+        return 0;
+    forget(h, known);
+    return err_set(e, AGW_ENOMEM, "history");
+}
+
+int history_propose(struct history *h, struct config *config, struct err *e)
+{
+    forget(h, &h->proposed);
+    return remember(h, config, &h->proposed, e);
+}
+
+static int read_generation(struct history *h, int64_t generation, struct config **config,
+                           struct err *e)
+{
+    struct config_sources sources = {0};
+    struct config_errors errors = {0};
+    int status = register_sources(h->db, generation, &sources, e);
+
+    if (status == 0 && config_build_policy(&sources, config, &errors) != 0) {
+        char *problems = config_errors_text(&errors);
+
+        status = err_set(e, config_errors_memory(&errors) ? AGW_ENOMEM : AGW_ECONFIG,
+                         "generation %lld is not understood any more: %s",
+                         (long long)generation, problems == NULL ? "?" : problems);
+        free(problems);
+    }
+    config_errors_free(&errors);
+    config_sources_free(&sources);
+    if (status == 0)
+        (*config)->generation = generation;
+    return status;
+}
+
+static int find_generation(struct history *h, int64_t generation, const struct known **found,
+                           struct err *e)
+{
+    struct known *known;
+    struct config *config;
+    int status;
+
+    for (size_t i = 0; i < h->count; i++)
+        if (h->known[i].config != NULL && h->known[i].config->generation == generation) {
+            *found = &h->known[i];
+            return 0;
+        }
+    status = read_generation(h, generation, &config, e);
+    if (status != 0)
+        return status;
+    known = &h->known[h->next];
+    forget(h, known);
+    status = remember(h, config, known, e);
+    if (status != 0)
+        return status;
+    h->next = (h->next + 1) % CONFIGS_MAX;
+    if (h->count < CONFIGS_MAX)
+        h->count++;
+    *found = known;
+    return 0;
+}
+
+static int find_config(struct history *h, const struct moment *moment,
+                       const struct known **found, struct err *e)
+{
+    int64_t generation = moment->generation;
+    int status = 0;
+
+    *found = &h->proposed;
+    if (h->proposed.config != NULL)
+        return 0;
+    if (generation == 0 && h->db != NULL)
+        status = configurations_at(h->db, h->origin, moment->at, &generation, e);
+    if (status == 0 && generation == 0)
+        status = err_set(e, AGW_ENOTFOUND, "no configuration of %s was in force then",
+                         h->origin);
+    return status != 0 ? status : find_generation(h, generation, found, e);
+}
+
+/* Ends that had not come yet are not known of. */
+static bool was_active(const struct override *o, int64_t at)
+{
+    return o->created_at <= at && at < o->expires_at &&
+           (o->revoked_at == 0 || at < o->revoked_at) &&
+           (o->expired_at == 0 || at < o->expired_at);
+}
+
+static void list_active(struct history *h, const struct moment *moment)
+{
+    h->active.count = 0;
+    for (size_t i = 0; i < h->all.count; i++) {
+        struct override *o = &h->active.items[h->active.count];
+
+        if (!was_active(&h->all.items[i], moment->at))
+            continue;
+        *o = h->all.items[i];
+        o->revoked_at = o->expired_at = 0;
+        h->active.count++;
+    }
+}
+
+int history_at(struct history *h, const struct moment *moment, const struct policy **policy,
+               struct err *e)
+{
+    const struct known *known = NULL;
+    int status = find_config(h, moment, &known, e);
+
+    if (status != 0)
+        return status;
+    list_active(h, moment);
+    h->policy = (struct policy){.config = known->config, .keys = known->keys,
+                                .derived = known->derived, .overrides = h->active};
+    *policy = &h->policy;
+    return 0;
+}
+
+const struct override_list *history_overrides(const struct history *h)
+{
+    return &h->all;
+}
