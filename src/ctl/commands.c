@@ -20,6 +20,11 @@ const struct command *const commands[] = {
     &cmd_config_check,
     &cmd_config_diff,
     &cmd_explain,
+    &cmd_audit_query,
+    &cmd_audit_verify,
+    &cmd_audit_head,
+    &cmd_audit_export,
+    &cmd_audit_prune,
     &cmd_hash_key,
     NULL,
 };

@@ -6,6 +6,8 @@
 #include "ctl/command.h"
 
 extern const struct command cmd_config_check, cmd_config_diff;
+extern const struct command cmd_audit_query, cmd_audit_verify, cmd_audit_head;
+extern const struct command cmd_audit_export, cmd_audit_prune;
 extern const struct command cmd_hash_key;
 extern const struct command cmd_explain;
 

@@ -4,9 +4,14 @@ agwctl_SOURCES = src/ctl/main.c
 agwctl_LDADD = $(AGW_LIBS)
 
 libagw_a_SOURCES += \
+  src/ctl/audit.h \
   src/ctl/call.c src/ctl/call.h \
   src/ctl/cmd_config.c \
   src/ctl/cmd_explain.c \
+  src/ctl/cmd_audit.c \
+  src/ctl/cmd_audit_export.c \
+  src/ctl/cmd_audit_prune.c \
+  src/ctl/cmd_audit_query.c \
   src/ctl/cmd_hash_key.c \
   src/ctl/command.h \
   src/ctl/commands.c src/ctl/commands.h \
@@ -28,6 +33,11 @@ schemas = \
   doc/schemas/agwctl-config-check.json \
   doc/schemas/agwctl-config-diff.json \
   doc/schemas/agwctl-explain.json \
+  doc/schemas/agwctl-audit-export.json \
+  doc/schemas/agwctl-audit-head.json \
+  doc/schemas/agwctl-audit-prune.json \
+  doc/schemas/agwctl-audit-query.json \
+  doc/schemas/agwctl-audit-verify.json \
   doc/schemas/agwctl-hash-key.json
 schemasdir = $(docdir)/doc/schemas
 dist_schemas_DATA = $(schemas)

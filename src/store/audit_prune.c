@@ -124,7 +124,7 @@ static int verify(struct db *db, const struct audit_prune *order, struct audit_p
                   struct err *e)
 {
     const struct audit_check check = {.to_seq = result->through.seq,
-                                      .progress = order->verified, .arg = order->arg};
+                                      .progress = order->verified, .arg = order->verified_arg};
     int status = audit_verify(db, &check, &result->verdict, e);
 
     if (status == 0 && result->verdict.broken)
@@ -216,7 +216,7 @@ static int remove_all(struct store *store, struct db *db, const struct audit_pru
             break;
         gone = through;
         if (order->removed != NULL)
-            order->removed(order->arg, result->removed, result->rows);
+            order->removed(order->removed_arg, result->removed, result->rows);
         rows = next_rows(rows, held_us);
         let_others(held_us);
     }

@@ -18,9 +18,9 @@ struct audit_prune {
     int64_t before; /* UTC ms: rows older than that, up to the first that is not */
     const char *by; /* who removes them */
     bool dry_run;   /* only say what would go */
-    void (*verified)(void *arg, int64_t checked, int64_t of); /* progress; may be NULL */
-    void (*removed)(void *arg, int64_t removed, int64_t of);  /* the same */
-    void *arg;
+    void (*verified)(void *verified_arg, int64_t checked, int64_t of); /* progress; or NULL */
+    void (*removed)(void *removed_arg, int64_t removed, int64_t of);   /* the same */
+    void *verified_arg, *removed_arg;
 };
 
 struct audit_pruned {

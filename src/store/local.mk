@@ -18,6 +18,7 @@ sql_queries = \
 libagw_a_SOURCES += \
   src/store/audit_anchor.c src/store/audit_anchor.h \
   src/store/audit_chain.c src/store/audit_chain.h \
+  src/store/audit_export.c src/store/audit_export.h \
   src/store/audit_head.c src/store/audit_head.h \
   src/store/audit_open.c \
   src/store/audit_prune.c src/store/audit_prune.h \
