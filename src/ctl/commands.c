@@ -25,6 +25,10 @@ const struct command *const commands[] = {
     &cmd_audit_head,
     &cmd_audit_export,
     &cmd_audit_prune,
+    &cmd_db_backup,
+    &cmd_db_check,
+    &cmd_db_migrate,
+    &cmd_db_restore,
     &cmd_hash_key,
     NULL,
 };

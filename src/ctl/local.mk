@@ -7,6 +7,8 @@ libagw_a_SOURCES += \
   src/ctl/audit.h \
   src/ctl/call.c src/ctl/call.h \
   src/ctl/cmd_config.c \
+  src/ctl/cmd_db.c src/ctl/db.h \
+  src/ctl/cmd_db_restore.c \
   src/ctl/cmd_explain.c \
   src/ctl/cmd_audit.c \
   src/ctl/cmd_audit_export.c \
@@ -19,10 +21,12 @@ libagw_a_SOURCES += \
   src/ctl/context.c src/ctl/context.h \
   src/ctl/explain.h src/ctl/explain_audited.c src/ctl/explain_document.c \
   src/ctl/explain_show.c \
+  src/ctl/findings.c src/ctl/findings.h \
   src/ctl/help.c src/ctl/help.h \
   src/ctl/output.c src/ctl/output.h \
   src/ctl/past.c src/ctl/past.h \
   src/ctl/progress.c src/ctl/progress.h \
+  src/ctl/scratch.c src/ctl/scratch.h \
   src/ctl/table.c src/ctl/table.h \
   src/ctl/when.c src/ctl/when.h
 
@@ -32,6 +36,10 @@ dist_man_MANS += doc/man/agwctl.8
 schemas = \
   doc/schemas/agwctl-config-check.json \
   doc/schemas/agwctl-config-diff.json \
+  doc/schemas/agwctl-db-backup.json \
+  doc/schemas/agwctl-db-check.json \
+  doc/schemas/agwctl-db-migrate.json \
+  doc/schemas/agwctl-db-restore.json \
   doc/schemas/agwctl-explain.json \
   doc/schemas/agwctl-audit-export.json \
   doc/schemas/agwctl-audit-head.json \

@@ -68,17 +68,43 @@ static int configure(struct db *db, const struct db_options *options, struct err
     return status;
 }
 
-int db_open(const struct db_options *options, struct db **out, struct err *e)
+/* "file:PATH?immutable=1", with what means something in a URI escaped. */
+static int immutable_uri(const char *path, struct buf *uri)
+{
+    buf_init(uri, 3 * 4096 + 32);
+    buf_puts(uri, "file:");
+    for (; *path != '\0'; path++)
+        if (strchr("%?#", *path) != NULL)
+            buf_printf(uri, "%%%02x", (unsigned char)*path);
+        else
+            buf_append(uri, path, 1);
+    return buf_puts(uri, "?immutable=1");
+}
+
+static int open_handle(struct db *db, const struct db_options *options)
 {
     int flags = SQLITE_OPEN_NOMUTEX | (options->read_only ? SQLITE_OPEN_READONLY
                                                           : SQLITE_OPEN_READWRITE);
+    struct buf uri;
+    int result = SQLITE_NOMEM;
+
+    if (!options->immutable)
+        return sqlite3_open_v2(options->path, &db->handle, flags, NULL);
+    if (immutable_uri(options->path, &uri) == 0)
+        result = sqlite3_open_v2(buf_text(&uri), &db->handle, flags | SQLITE_OPEN_URI, NULL);
+    buf_free(&uri);
+    return result;
+}
+
+int db_open(const struct db_options *options, struct db **out, struct err *e)
+{
     struct db *db = calloc(1, sizeof *db);
     int status;
 
     *out = NULL;
     if (db == NULL)
         return err_set(e, AGW_ENOMEM, "opening %s", options->path);
-    if (sqlite3_open_v2(options->path, &db->handle, flags, NULL) != SQLITE_OK) {
+    if (open_handle(db, options) != SQLITE_OK) {
         status = err_set(e, AGW_ESTORE, "cannot open %s: %s", options->path,
                          db->handle == NULL ? "out of memory" : sqlite3_errmsg(db->handle));
         db_close(&db);

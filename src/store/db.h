@@ -17,6 +17,7 @@ enum { DB_STATEMENTS_MAX = 128 };
 struct db_options {
     const char *path;
     bool read_only;
+    bool immutable; /* with read_only: nobody writes, so no locks and no files beside it */
     bool synchronous_full;
 };
 

@@ -25,10 +25,12 @@ libagw_a_SOURCES += \
   src/store/audit_query.c \
   src/store/audit_rows.c src/store/audit_rows.h \
   src/store/audit_verify.c src/store/audit_verify.h \
+  src/store/backup.c src/store/backup.h \
   src/store/configurations.c src/store/configurations.h \
   src/store/db.c src/store/db.h \
   src/store/errors_ring.c src/store/errors_ring.h \
   src/store/gate.c src/store/gate.h \
+  src/store/inspect.c src/store/inspect.h \
   src/store/keys.c src/store/keys.h \
   src/store/metrics.c src/store/metrics.h src/store/metrics_region.h \
   src/store/metrics_text.c \

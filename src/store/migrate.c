@@ -49,11 +49,16 @@ static int run_one(struct db *db, const struct migration *migration, struct err 
 
 int migrate_run(struct db *db, struct err *e)
 {
+    return migrate_to(db, migrate_newest(), e);
+}
+
+int migrate_to(struct db *db, int wanted, struct err *e)
+{
     int64_t version;
     int status = read_version(db, &version, e);
 
     for (size_t i = 0; status == 0 && i < migration_count; i++)
-        if (migrations[i].version > version)
+        if (migrations[i].version > version && migrations[i].version <= wanted)
             status = run_one(db, &migrations[i], e);
     return status;
 }

@@ -27,6 +27,9 @@ int migrate_newest(void);
  * alone with AGW_ESTORE. */
 int migrate_run(struct db *db, struct err *e);
 
+/* The same up to `version` only. */
+int migrate_to(struct db *db, int version, struct err *e);
+
 /* AGW_ESTORE unless the database has exactly this program's schema. */
 int migrate_check(struct db *db, struct err *e);
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/db.h"
@@ -69,22 +70,67 @@ static int create_file(const char *path, struct err *e)
     return 0;
 }
 
-static int open_beside(struct store *store, struct err *e)
+static int open_shared(const char *database, struct shm **shm, struct shared **shared,
+                       struct err *e)
 {
     char path[4096];
     void *region;
     int status;
 
-    if (snprintf(path, sizeof path, "%s.shared", store->path) >= (int)sizeof path)
-        return err_set(e, AGW_ESTORE, "%s: the name is too long", store->path);
-    status = shm_open_file(path, &store->shm, e);
+    if (snprintf(path, sizeof path, "%s.shared", database) >= (int)sizeof path)
+        return err_set(e, AGW_ESTORE, "%s: the name is too long", database);
+    status = shm_open_file(path, shm, e);
     if (status == 0)
-        status = shm_region(store->shm, "state", SHARED_SIZE, &region, e);
+        status = shm_region(*shm, "state", SHARED_SIZE, &region, e);
+    if (status == 0)
+        *shared = region;
+    return status;
+}
+
+static int open_beside(struct store *store, struct err *e)
+{
+    char path[4096];
+    int status = open_shared(store->path, &store->shm, &store->shared, e);
+
     if (status != 0)
         return status;
-    store->shared = region;
     snprintf(path, sizeof path, "%s.gate", store->path);
     return gate_open(path, &store->gate, e);
+}
+
+int store_shared_numbers(const char *path, uint64_t *revision, int64_t *now, struct err *e)
+{
+    struct shm *shm = NULL;
+    struct shared *shared;
+    struct stat info;
+    char name[4096];
+    int status;
+
+    snprintf(name, sizeof name, "%s.shared", path);
+    if (stat(name, &info) != 0)
+        return 0;
+    status = open_shared(path, &shm, &shared, e);
+    if (status == 0) {
+        uint64_t seen = atomic_load(&shared->revision);
+        int64_t time = now_read(&shared->clock, clock_wall_ms(), clock_mono_ms());
+
+        *revision = seen > *revision ? seen : *revision;
+        *now = time > *now ? time : *now;
+    }
+    shm_close(&shm);
+    return status;
+}
+
+/* A restore swaps the file under the gate: who had opened the old one meanwhile must not go on
+ * with it. */
+static int refuse_replaced(struct db *db, struct err *e)
+{
+    int moved = 0;
+
+    if (sqlite3_file_control(db_handle(db), "main", SQLITE_FCNTL_HAS_MOVED, &moved) ==
+            SQLITE_OK && moved != 0)
+        return err_set(e, AGW_ESTORE, "was replaced while it was being opened");
+    return 0;
 }
 
 /* Mode, schema and the shared numbers, before anybody else uses this store. */
@@ -101,7 +147,9 @@ static int prepare(struct store *store, struct db *db, struct err *e)
         status = gate_acquire(store->gate, store->options.gate_wait_ms, e);
         if (status != 0)
             return status;
-        status = db_require_wal(db, e);
+        status = refuse_replaced(db, e);
+        if (status == 0)
+            status = db_require_wal(db, e);
         if (status == 0)
             status = migrate_run(db, e);
         gate_release(store->gate);

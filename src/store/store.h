@@ -60,6 +60,10 @@ int store_revision_bump(struct store *store, struct db *db, struct err *e);
  * writes made by somebody who did not map the shared file. For a housekeeping thread. */
 int store_revision_sync(struct store *store, struct err *e);
 
+/* What shared memory beside the database at `path` says: its highest revision and time (UTC
+ * ms), each raising what is there already. Makes nothing, and does not open the database. */
+int store_shared_numbers(const char *path, uint64_t *revision, int64_t *now, struct err *e);
+
 /* For the audit: its rows could not be written now. Milliseconds since any process of this
  * host said so, -1 = never since boot. */
 void store_trouble_note(struct store *store);

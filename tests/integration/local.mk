@@ -7,6 +7,7 @@ integration_files = \
   tests/integration/test_agwctl.py \
   tests/integration/test_agwctl_audit.py \
   tests/integration/test_agwctl_config.py \
+  tests/integration/test_agwctl_db.py \
   tests/integration/test_agwctl_explain.py \
   tests/integration/test_audit_unavailable.py \
   tests/integration/test_frameworks.py \

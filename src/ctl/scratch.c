@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* Makes unfinished files, and sees to it that none stays behind. */
+#include "ctl/scratch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { NAME_SIZE = 4096, NAMES = 6 };
+
+/* The file, and what a database lays beside it; a signal handler reads them. */
+static char names[NAMES][NAME_SIZE];
+static volatile sig_atomic_t made;
+
+static void drop_and_end(int signal_number)
+{
+    if (made)
+        for (int i = 0; i < NAMES; i++)
+            unlink(names[i]);
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+static void catch_signals(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    struct sigaction action = {.sa_handler = drop_and_end};
+
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        sigaction(signals[i], &action, NULL);
+}
+
+const char *scratch_make(const char *target, struct err *e)
+{
+    static const char *const ends[NAMES] = {"",      "-journal", "-wal",
+                                            "-shm", ".gate",    ".shared"};
+    int fd;
+
+    if (snprintf(names[0], NAME_SIZE - 16, "%s.new-XXXXXX", target) >= NAME_SIZE - 16) {
+        err_set(e, AGW_EINVALID, "%s: the name is too long", target);
+        return NULL;
+    }
+    fd = mkstemp(names[0]);
+    if (fd < 0 || fchmod(fd, 0640) != 0) {
+        err_set(e, AGW_ESTORE, "cannot make a file beside %s: %s", target, strerror(errno));
+        if (fd >= 0) {
+            unlink(names[0]);
+            close(fd);
+        }
+        return NULL;
+    }
+    close(fd);
+    for (int i = 1; i < NAMES; i++)
+        snprintf(names[i], NAME_SIZE, "%.*s%s", NAME_SIZE - 16, names[0], ends[i]);
+    made = 1;
+    catch_signals();
+    return names[0];
+}
+
+void scratch_alone(void)
+{
+    for (int i = 1; i < NAMES; i++)
+        unlink(names[i]);
+}
+
+void scratch_done(void)
+{
+    made = 0;
+}
+
+void scratch_drop(void)
+{
+    if (made)
+        for (int i = 0; i < NAMES; i++)
+            unlink(names[i]);
+    made = 0;
+}
