@@ -17,6 +17,7 @@ const struct command_option command_globals[] = {
 };
 
 const struct command *const commands[] = {
+    &cmd_access,
     &cmd_config_check,
     &cmd_config_diff,
     &cmd_explain,
@@ -30,6 +31,7 @@ const struct command *const commands[] = {
     &cmd_db_migrate,
     &cmd_db_restore,
     &cmd_hash_key,
+    &cmd_replay,
     NULL,
 };
 

@@ -6,6 +6,7 @@ agwctl_LDADD = $(AGW_LIBS)
 libagw_a_SOURCES += \
   src/ctl/audit.h \
   src/ctl/call.c src/ctl/call.h \
+  src/ctl/cmd_access.c \
   src/ctl/cmd_config.c \
   src/ctl/cmd_db.c src/ctl/db.h \
   src/ctl/cmd_db_restore.c \
@@ -15,10 +16,12 @@ libagw_a_SOURCES += \
   src/ctl/cmd_audit_prune.c \
   src/ctl/cmd_audit_query.c \
   src/ctl/cmd_hash_key.c \
+  src/ctl/cmd_replay.c \
   src/ctl/command.h \
   src/ctl/commands.c src/ctl/commands.h \
   src/ctl/complete.c src/ctl/complete.h \
   src/ctl/context.c src/ctl/context.h \
+  src/ctl/csv.c src/ctl/csv.h \
   src/ctl/explain.h src/ctl/explain_audited.c src/ctl/explain_document.c \
   src/ctl/explain_show.c \
   src/ctl/findings.c src/ctl/findings.h \
@@ -27,6 +30,7 @@ libagw_a_SOURCES += \
   src/ctl/past.c src/ctl/past.h \
   src/ctl/progress.c src/ctl/progress.h \
   src/ctl/scratch.c src/ctl/scratch.h \
+  src/ctl/replay.c src/ctl/replay.h \
   src/ctl/table.c src/ctl/table.h \
   src/ctl/when.c src/ctl/when.h
 
@@ -34,6 +38,7 @@ dist_man_MANS += doc/man/agwctl.8
 
 # One for each command's --json output.
 schemas = \
+  doc/schemas/agwctl-access.json \
   doc/schemas/agwctl-config-check.json \
   doc/schemas/agwctl-config-diff.json \
   doc/schemas/agwctl-db-backup.json \
@@ -46,7 +51,8 @@ schemas = \
   doc/schemas/agwctl-audit-prune.json \
   doc/schemas/agwctl-audit-query.json \
   doc/schemas/agwctl-audit-verify.json \
-  doc/schemas/agwctl-hash-key.json
+  doc/schemas/agwctl-hash-key.json \
+  doc/schemas/agwctl-replay.json
 schemasdir = $(docdir)/doc/schemas
 dist_schemas_DATA = $(schemas)
 

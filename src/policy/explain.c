@@ -47,7 +47,7 @@ static bool is_denied_without_blockers(const struct policy *policy,
     return !d.allowed;
 }
 
-static const struct config_key *find_key(const struct policy *policy, const char *id)
+const struct config_key *explain_find_key(const struct policy *policy, const char *id)
 {
     const struct config_security *security = &policy->config->security;
 
@@ -61,7 +61,7 @@ void explain_request(const struct policy *policy, const char *key_id, const char
                      const char *ns, bool served, int64_t now, struct explanation *x)
 {
     const struct config_security *security = &policy->config->security;
-    const struct config_key *key = find_key(policy, key_id);
+    const struct config_key *key = explain_find_key(policy, key_id);
 
     x->key = key;
     x->blocker_count = 0;

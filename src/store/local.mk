@@ -20,6 +20,7 @@ libagw_a_SOURCES += \
   src/store/audit_chain.c src/store/audit_chain.h \
   src/store/audit_export.c src/store/audit_export.h \
   src/store/audit_head.c src/store/audit_head.h \
+  src/store/audit_decisions.c src/store/audit_decisions.h \
   src/store/audit_open.c \
   src/store/audit_prune.c src/store/audit_prune.h \
   src/store/audit_query.c \

@@ -6,9 +6,11 @@ integration_files = \
   tests/integration/requirements.txt tests/integration/run tests/integration/setup \
   tests/integration/test_agwctl.py \
   tests/integration/test_agwctl_audit.py \
+  tests/integration/test_agwctl_access.py \
   tests/integration/test_agwctl_config.py \
   tests/integration/test_agwctl_db.py \
   tests/integration/test_agwctl_explain.py \
+  tests/integration/test_agwctl_replay.py \
   tests/integration/test_audit_unavailable.py \
   tests/integration/test_frameworks.py \
   tests/integration/test_hardening.py \

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs decisions on record against a proposed policy. */
+#include "ctl/replay.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/explain.h"
+#include "util/arena.h"
+#include "util/glob.h"
+
+enum { SLOTS_FIRST = 1024, ARENA_MAX = 1 << 30 };
+
+struct replay {
+    struct history *history;
+    struct arena *arena;         /* pairs, sums and their texts */
+    struct replay_pair **slots;  /* hash table by key and agent */
+    size_t mask, count;
+    int64_t requests;
+};
+
+struct replay *replay_new(struct history *history)
+{
+    struct replay *r = calloc(1, sizeof *r);
+
+    if (r == NULL)
+        return NULL;
+    r->history = history;
+    r->arena = arena_new(ARENA_MAX);
+    r->slots = calloc(SLOTS_FIRST, sizeof *r->slots);
+    r->mask = SLOTS_FIRST - 1;
+    if (r->arena == NULL || r->slots == NULL)
+        replay_free(&r);
+    return r;
+}
+
+void replay_free(struct replay **replay)
+{
+    if (*replay == NULL)
+        return;
+    arena_free(&(*replay)->arena);
+    free((*replay)->slots);
+    free(*replay);
+    *replay = NULL;
+}
+
+int64_t replay_requests(const struct replay *r)
+{
+    return r->requests;
+}
+
+size_t replay_pairs(const struct replay *r)
+{
+    return r->count;
+}
+
+/* ---- sums ---- */
+
+/* FNV-1a; the end of the first text is part of it. */
+static size_t hash_of(const char *key_id, const char *agent)
+{
+    uint64_t hash = 14695981039346656037u;
+
+    for (const char *c = key_id; *c != '\0'; c++)
+        hash = (hash ^ (unsigned char)*c) * 1099511628211u;
+    hash *= 1099511628211u;
+    for (const char *c = agent; *c != '\0'; c++)
+        hash = (hash ^ (unsigned char)*c) * 1099511628211u;
+    return (size_t)(hash ^ hash >> 32);
+}
+
+static struct replay_pair **find_slot(struct replay_pair **slots, size_t mask,
+                                      const char *key_id, const char *agent)
+{
+    size_t at = hash_of(key_id, agent) & mask;
+
+    while (slots[at] != NULL &&
+           (strcmp(slots[at]->key_id, key_id) != 0 || strcmp(slots[at]->agent, agent) != 0))
+        at = (at + 1) & mask;
+    return &slots[at];
+}
+
+static int grow(struct replay *r)
+{
+    size_t mask = 2 * r->mask + 1;
+    struct replay_pair **slots = calloc(mask + 1, sizeof *slots);
+
+    if (slots == NULL)
+        return AGW_ENOMEM;
+    for (size_t i = 0; i <= r->mask; i++)
+        if (r->slots[i] != NULL)
+            *find_slot(slots, mask, r->slots[i]->key_id, r->slots[i]->agent) = r->slots[i];
+    free(r->slots);
+    r->slots = slots;
+    r->mask = mask;
+    return 0;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+
+    return left < right ? -1 : left > right;
+}
+
+static bool bears_on(const struct override *o, const struct replay_pair *pair)
+{
+    return (o->key_id == NULL || strcmp(o->key_id, pair->key_id) == 0) &&
+           glob_match(o->pattern, pair->agent);
+}
+
+/* Between two changes the proposed policy says the same of the pair all the time. */
+static int list_changes(struct replay *r, struct replay_pair *pair, int64_t key_expires_at)
+{
+    const struct override_list *all = history_overrides(r->history);
+    size_t most = 1;
+
+    for (size_t i = 0; i < all->count; i++)
+        most += 4 * (size_t)bears_on(&all->items[i], pair);
+    pair->changes = arena_alloc(r->arena, most * sizeof *pair->changes);
+    if (pair->changes == NULL)
+        return AGW_ENOMEM;
+    if (key_expires_at != 0)
+        pair->changes[pair->change_count++] = key_expires_at;
+    for (size_t i = 0; i < all->count; i++) {
+        const struct override *o = &all->items[i];
+        const int64_t moments[] = {o->created_at, o->expires_at, o->revoked_at, o->expired_at};
+
+        for (size_t m = 0; m < 4 && bears_on(o, pair); m++)
+            if (moments[m] != 0)
+                pair->changes[pair->change_count++] = moments[m];
+    }
+    qsort(pair->changes, pair->change_count, sizeof *pair->changes, by_time);
+    return 0;
+}
+
+static size_t interval_of(const struct replay_pair *pair, int64_t at)
+{
+    size_t low = 0, high = pair->change_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (pair->changes[middle] <= at)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int64_t proposed_expiry(struct replay *r, const char *key_id)
+{
+    const struct config_key *key;
+    const struct policy *policy;
+    struct err e;
+
+    if (history_at(r->history, &(struct moment){.at = 0}, &policy, &e) != 0)
+        return 0;
+    key = explain_find_key(policy, key_id);
+    return key == NULL ? 0 : key->expires_at;
+}
+
+static struct replay_pair *new_pair(struct replay *r, const struct audit_decision *row)
+{
+    struct replay_pair *pair = arena_alloc(r->arena, sizeof *pair);
+
+    if (pair == NULL)
+        return NULL;
+    pair->key_id = arena_strdup(r->arena, row->key_id);
+    pair->agent = arena_strdup(r->arena, row->agent);
+    pair->ns = arena_strdup(r->arena, row->ns == NULL ? "" : row->ns);
+    if (pair->key_id == NULL || pair->agent == NULL || pair->ns == NULL ||
+        list_changes(r, pair, proposed_expiry(r, row->key_id)) != 0)
+        return NULL;
+    r->count++;
+    return pair;
+}
+
+static struct replay_pair *find_pair(struct replay *r, const struct audit_decision *row)
+{
+    struct replay_pair **slot;
+
+    if (2 * r->count > r->mask && grow(r) != 0)
+        return NULL;
+    slot = find_slot(r->slots, r->mask, row->key_id, row->agent);
+    if (*slot == NULL)
+        *slot = new_pair(r, row);
+    return *slot;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool is_of(const struct replay_sum *sum, const struct audit_decision *row,
+                  size_t interval)
+{
+    return sum->interval == interval && same_text(sum->place, row->place) &&
+           same_text(sum->pattern, row->pattern) && same_text(sum->source, row->source) &&
+           same_text(sum->decision, row->decision);
+}
+
+static const char *copy(struct replay *r, const char *text, bool *failed)
+{
+    const char *made = text == NULL ? NULL : arena_strdup(r->arena, text);
+
+    *failed |= text != NULL && made == NULL;
+    return made;
+}
+
+/* The sum of the row, which then is the pair's first: the next row is often its neighbour. */
+static struct replay_sum *find_sum(struct replay *r, struct replay_pair *pair,
+                                   const struct audit_decision *row)
+{
+    size_t interval = pair->change_count == 0 ? 0 : interval_of(pair, row->ts);
+    struct replay_sum **link = &pair->sums, *sum;
+    bool failed = false;
+
+    while (*link != NULL && !is_of(*link, row, interval))
+        link = &(*link)->next;
+    sum = *link;
+    if (sum != NULL) {
+        *link = sum->next;
+    } else {
+        sum = arena_alloc(r->arena, sizeof *sum);
+        if (sum == NULL)
+            return NULL;
+        sum->decision = copy(r, row->decision, &failed);
+        sum->source = copy(r, row->source, &failed);
+        sum->pattern = copy(r, row->pattern, &failed);
+        sum->place = copy(r, row->place, &failed);
+        sum->interval = interval;
+        sum->first = sum->last = row->ts;
+        if (failed)
+            return NULL;
+    }
+    sum->next = pair->sums;
+    pair->sums = sum;
+    return sum;
+}
+
+int replay_add(void *replay, const struct audit_decision *row)
+{
+    struct replay *r = replay;
+    struct replay_pair *pair = find_pair(r, row);
+    struct replay_sum *sum = pair == NULL ? NULL : find_sum(r, pair, row);
+
+    if (sum == NULL)
+        return AGW_ENOMEM;
+    r->requests++;
+    sum->count++;
+    if (row->ts < sum->first)
+        sum->first = row->ts;
+    if (row->ts > sum->last)
+        sum->last = row->ts;
+    return 0;
+}
+
+/* ---- flips ---- */
+
+static char *place_text(const struct decision *d)
+{
+    char *text = NULL;
+
+    if (d->override != NULL)
+        return strdup(d->override->id);
+    if (d->place.line != 0 && asprintf(&text, "%s:%d", d->place.file, d->place.line) < 0)
+        text = NULL;
+    return text;
+}
+
+/* 1 when the decision flips, 0 when it stays. */
+static int ask(struct replay *r, const struct replay_pair *pair, const struct replay_sum *sum,
+               struct replay_flip *flip, struct err *e)
+{
+    const struct policy *policy;
+    struct explanation x;
+    int status = history_at(r->history, &(struct moment){.at = sum->first}, &policy, e);
+
+    if (status != 0)
+        return status;
+    explain_request(policy, pair->key_id, pair->agent, pair->ns, true, sum->first, &x);
+    if ((x.status == 0) == (strcmp(sum->decision, "allow") == 0))
+        return 0;
+    *flip = (struct replay_flip){.pair = pair, .was = sum, .count = sum->count,
+                                 .first = sum->first, .last = sum->last,
+                                 .allowed = x.status == 0, .status = x.status};
+    if (x.status != 0 && x.status != AGW_EDENIED)
+        return 1;
+    flip->source = decision_source_name(x.decision.source);
+    flip->rule = place_text(&x.decision);
+    if (x.decision.pattern != NULL)
+        flip->pattern = strdup(x.decision.pattern);
+    if ((x.decision.pattern != NULL && flip->pattern == NULL) ||
+        (flip->rule == NULL && (x.decision.override != NULL || x.decision.place.line != 0))) {
+        free(flip->pattern);
+        free(flip->rule);
+        return err_set(e, AGW_ENOMEM, "replay");
+    }
+    return 1;
+}
+
+/* The same flip of another interval. */
+static bool merge(struct replay_flips *flips, size_t from, struct replay_flip *fresh)
+{
+    for (size_t i = from; i < flips->count; i++) {
+        struct replay_flip *f = &flips->items[i];
+
+        if (f->status != fresh->status || !same_text(f->source, fresh->source) ||
+            !same_text(f->pattern, fresh->pattern) || !same_text(f->rule, fresh->rule) ||
+            !same_text(f->was->decision, fresh->was->decision) ||
+            !same_text(f->was->source, fresh->was->source) ||
+            !same_text(f->was->pattern, fresh->was->pattern) ||
+            !same_text(f->was->place, fresh->was->place))
+            continue;
+        f->count += fresh->count;
+        f->first = fresh->first < f->first ? fresh->first : f->first;
+        f->last = fresh->last > f->last ? fresh->last : f->last;
+        free(fresh->pattern);
+        free(fresh->rule);
+        return true;
+    }
+    return false;
+}
+
+static int add_flip(struct replay_flips *flips, size_t from, struct replay_flip *flip,
+                    struct err *e)
+{
+    struct replay_flip *more;
+
+    if (merge(flips, from, flip))
+        return 0;
+    more = realloc(flips->items, (flips->count + 1) * sizeof *more);
+    if (more == NULL) {
+        free(flip->pattern);
+        free(flip->rule);
+        return err_set(e, AGW_ENOMEM, "replay");
+    }
+    flips->items = more;
+    flips->items[flips->count++] = *flip;
+    return 0;
+}
+
+static int compare_flips(const void *a, const void *b)
+{
+    const struct replay_flip *x = a, *y = b;
+    int by_key;
+
+    if (x->count != y->count)
+        return x->count > y->count ? -1 : 1;
+    by_key = strcmp(x->pair->key_id, y->pair->key_id);
+    return by_key != 0 ? by_key : strcmp(x->pair->agent, y->pair->agent);
+}
+
+int replay_flips(struct replay *r, struct replay_flips *flips, struct err *e)
+{
+    int status = 0;
+
+    *flips = (struct replay_flips){0};
+    for (size_t i = 0; i <= r->mask && status >= 0; i++) {
+        size_t from = flips->count;
+
+        if (r->slots[i] == NULL)
+            continue;
+        for (const struct replay_sum *s = r->slots[i]->sums; s != NULL && status >= 0;
+             s = s->next) {
+            struct replay_flip flip;
+
+            status = ask(r, r->slots[i], s, &flip, e);
+            if (status == 1)
+                status = add_flip(flips, from, &flip, e);
+        }
+    }
+    if (status < 0)
+        replay_flips_free(flips);
+    else if (flips->count > 0)
+        qsort(flips->items, flips->count, sizeof *flips->items, compare_flips);
+    return status < 0 ? status : 0;
+}
+
+void replay_flips_free(struct replay_flips *flips)
+{
+    for (size_t i = 0; i < flips->count; i++) {
+        free(flips->items[i].pattern);
+        free(flips->items[i].rule);
+    }
+    free(flips->items);
+    *flips = (struct replay_flips){0};
+}

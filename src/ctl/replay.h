@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* Sums the decisions on record by key, agent and rule, and asks a proposed policy about each
+ * sum instead of about each request.
+ */
+#ifndef AGW_CTL_REPLAY_H
+#define AGW_CTL_REPLAY_H
+
+#include "policy/history.h"
+#include "store/audit_decisions.h"
+
+/* Requests of one key to one agent that were decided by the same rule. */
+struct replay_sum {
+    const char *decision, *source, *pattern, *place; /* as recorded; the last three may be NULL */
+    size_t interval;    /* between two changes of what may bear on them */
+    int64_t count, first, last;
+    struct replay_sum *next;
+};
+
+struct replay_pair {
+    const char *key_id, *agent, *ns;
+    size_t change_count;
+    int64_t *changes;   /* moments at which grants or the key's life begin and end, sorted */
+    struct replay_sum *sums;
+};
+
+struct replay; /* one thread */
+
+/* `history` has the proposed configuration already (history_propose()). */
+struct replay *replay_new(struct history *history);
+void replay_free(struct replay **replay);
+
+/* Takes in a row: what audit_decisions_each() calls. 0 or AGW_ENOMEM. */
+int replay_add(void *replay, const struct audit_decision *row);
+
+int64_t replay_requests(const struct replay *replay);
+size_t replay_pairs(const struct replay *replay);
+
+/* A decision that would flip. */
+struct replay_flip {
+    const struct replay_pair *pair;
+    const struct replay_sum *was;
+    int64_t count, first, last;
+    bool allowed;       /* what would be decided */
+    int status;         /* of the answer then, 0 or AGW_E* */
+    const char *source; /* NULL: refused before the decision */
+    char *pattern, *rule; /* copies, or NULL */
+};
+
+struct replay_flips {
+    size_t count;
+    struct replay_flip *items; /* most requests first */
+};
+
+/* Asks the proposed policy. */
+int replay_flips(struct replay *replay, struct replay_flips *flips, struct err *e);
+void replay_flips_free(struct replay_flips *flips);
+
+#endif
