@@ -12,15 +12,6 @@ int64_t context_rate_per_minute(const struct config_security *security,
     return key->rate_per_minute >= 0 ? key->rate_per_minute : security->rate_per_minute;
 }
 
-const struct config_key *context_find_key(const struct config_security *security,
-                                          const char *id)
-{
-    for (size_t i = 0; i < security->key_count; i++)
-        if (strcmp(security->keys[i].id, id) == 0)
-            return &security->keys[i];
-    return NULL;
-}
-
 int context_name_agent(struct exchange *x, const char *name)
 {
     struct catalog_target target;
@@ -45,7 +36,7 @@ void context_decide(struct exchange *x, const struct config_key *key)
 static const char *place_text(struct exchange *x, const struct config_place *place)
 {
     if (place->line == 0)
-        return NULL;
+        return place->file; /* "key:ID", or NULL: no rule */
     return arena_printf(x->request.arena, "%s:%d", place->file, place->line);
 }
 

@@ -70,10 +70,6 @@ struct exchange {
 int64_t context_rate_per_minute(const struct config_security *security,
                                 const struct config_key *key);
 
-/* NULL when there is no such key. */
-const struct config_key *context_find_key(const struct config_security *security,
-                                          const char *id);
-
 /* Sets agent, agent_id and ns from a name that a client gave; `agent` stays NULL for one
  * that does not exist. 0 or AGW_ENOMEM. */
 int context_name_agent(struct exchange *x, const char *name);
@@ -81,7 +77,8 @@ int context_name_agent(struct exchange *x, const char *name);
 /* Decides for `key` about x->agent_id. */
 void context_decide(struct exchange *x, const struct config_key *key);
 
-/* Where the decision's rule is written: "file:line" or an override id; NULL = no rule. */
+/* Where the decision's rule is written: "file:line", an override id, or "key:ID" for the
+ * lists of a key made at run time; NULL = no rule. */
 const char *context_place(struct exchange *x);
 /* The same of the rule on trial that would decide otherwise. */
 const char *context_shadow_place(struct exchange *x);

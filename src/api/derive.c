@@ -72,30 +72,45 @@ const struct catalog *derive_catalog(const struct policy *policy)
 
 void derive_note_used(const struct policy *policy, const struct config_key *key, int64_t now)
 {
+    const struct key_set *set = policy->runtime;
     const struct derived *d = policy->derived;
+    _Atomic int64_t *last_used = key_set_has(set, key)
+                                     ? &set->last_used[key - set->keys]
+                                     : &d->last_used[key - policy->config->security.keys];
 
-    atomic_store_explicit(&d->last_used[key - policy->config->security.keys], now,
-                          memory_order_relaxed);
+    atomic_store_explicit(last_used, now, memory_order_relaxed);
+}
+
+/* Adds those of `keys` that were used since the last time. */
+static size_t take_used(const struct config_key *keys, _Atomic int64_t *last_used, size_t count,
+                        const char **ids, int64_t *at)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        at[used] = atomic_exchange(&last_used[i], 0);
+        ids[used] = keys[i].id;
+        used += at[used] != 0;
+    }
+    return used;
 }
 
 int derive_flush_used(struct store *store, const struct policy *policy, struct err *e)
 {
     const struct config_security *security = &policy->config->security;
     const struct derived *d = policy->derived;
-    const char **ids = calloc(security->key_count + 1, sizeof *ids);
-    int64_t *at = calloc(security->key_count + 1, sizeof *at);
-    size_t count = 0;
+    const struct key_set *set = policy->runtime;
+    size_t all = security->key_count + set->count + 1, count = 0;
+    const char **ids = calloc(all, sizeof *ids);
+    int64_t *at = calloc(all, sizeof *at);
     int status = 0;
 
     if (ids == NULL || at == NULL) {
         status = err_set(e, AGW_ENOMEM, "key uses");
         goto out;
     }
-    for (size_t i = 0; i < security->key_count; i++) {
-        at[count] = atomic_exchange(&d->last_used[i], 0);
-        ids[count] = security->keys[i].id;
-        count += at[count] != 0;
-    }
+    count = take_used(security->keys, d->last_used, security->key_count, ids, at);
+    count += take_used(set->keys, set->last_used, set->count, ids + count, at + count);
     if (count > 0)
         status = keys_note_used(store, ids, at, count, e);
 out:

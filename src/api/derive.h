@@ -14,7 +14,7 @@ void derive_hooks(struct upstreams *upstreams, struct policy_hooks *hooks);
 
 const struct catalog *derive_catalog(const struct policy *policy);
 
-/* Remembers that `key` (of policy->config) was used at `now`; lock-free. */
+/* Remembers that `key` (of `policy`) was used at `now`; lock-free. */
 void derive_note_used(const struct policy *policy, const struct config_key *key, int64_t now);
 
 /* Writes what was noted since the last call to the database. For housekeeping. */

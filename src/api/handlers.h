@@ -22,12 +22,17 @@ int chat_complete(struct exchange *x);
 int security_preview_target(struct exchange *x);
 int security_preview(struct exchange *x);
 int security_refresh(struct exchange *x);
-int security_keys(struct exchange *x);
 
 /* overrides_api.c */
 int overrides_api_create(struct exchange *x);
 int overrides_api_list(struct exchange *x);
 int overrides_api_revoke(struct exchange *x);
+
+/* keys_api.c */
+int keys_api_list(struct exchange *x);
+int keys_api_create(struct exchange *x);
+int keys_api_rotate(struct exchange *x);
+int keys_api_revoke(struct exchange *x);
 
 /* audit_api.c */
 int audit_api_query(struct exchange *x);

@@ -78,6 +78,7 @@ static void warn_key(const struct config_key *key, int64_t now)
 static void warn_keys(struct housekeeping *h, const struct policy *policy)
 {
     const struct config_security *security = &policy->config->security;
+    const struct key_set *runtime = policy->runtime;
     int64_t now = store_now(h->api->store);
 
     if (!h->warns || (h->warned_day == now / day_ms &&
@@ -87,6 +88,9 @@ static void warn_keys(struct housekeeping *h, const struct policy *policy)
     h->warned_generation = policy->config->generation;
     for (size_t i = 0; i < security->key_count; i++)
         warn_key(&security->keys[i], now);
+    for (size_t i = 0; i < runtime->count; i++)
+        if (runtime->keys[i].expires_at == 0 || runtime->keys[i].expires_at > now - day_ms)
+            warn_key(&runtime->keys[i], now); /* nobody removes them: once is enough */
 }
 
 static bool is_due(int64_t *at, int64_t now, int64_t every)

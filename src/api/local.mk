@@ -18,6 +18,8 @@ libagw_a_SOURCES += \
   src/api/metrics_api.c \
   src/api/models.c \
   src/api/outcome.c src/api/outcome.h \
+  src/api/key_terms.c src/api/key_terms.h \
+  src/api/keys_api.c \
   src/api/overrides_api.c \
   src/api/refresh.c src/api/refresh.h \
   src/api/routes.c src/api/routes.h \

@@ -28,6 +28,7 @@ static const char *name_of(int status, bool stream_begun)
     case AGW_EMODEL:
     case AGW_ENOROUTE:
     case AGW_ENOTFOUND:
+    case AGW_ECONFLICT:
     case AGW_EMETHOD:
     case AGW_ETOOLARGE:
     case AGW_ECONFIG:

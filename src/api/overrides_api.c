@@ -64,7 +64,7 @@ static int check_create(struct exchange *x, struct override *o)
     if (security->override_require_reason && (o->reason == NULL || o->reason[0] == '\0'))
         return err_set_public(&x->err, AGW_EINVALID, "reason", "'reason' is required.");
     o->key_id = (char *)fields_text(x->body, "key_id");
-    if (o->key_id != NULL && context_find_key(security, o->key_id) == NULL)
+    if (o->key_id != NULL && policy_find_key(x->policy, o->key_id) == NULL)
         return err_set_public(&x->err, AGW_EINVALID, "key_id", "There is no key '%.100s'.",
                               o->key_id);
     o->created_by = (char *)x->key->id;

@@ -22,7 +22,10 @@ const struct route routes_table[] = {
     {"GET",    "/security/overrides",        ROUTE_KEY,     ROLE_ADMIN,  "access",   false, false, NULL, overrides_api_list},
     {"DELETE", "/security/overrides/{id}",   ROUTE_KEY,     ROLE_ADMIN,  "access",   false, false, NULL, overrides_api_revoke},
     {"POST",   "/security/refresh",          ROUTE_KEY,     ROLE_ADMIN,  "access",   false, false, NULL, security_refresh},
-    {"GET",    "/security/keys",             ROUTE_KEY,     ROLE_ADMIN,  "access",   false, false, NULL, security_keys},
+    {"GET",    "/security/keys",             ROUTE_KEY,     ROLE_ADMIN,  "access",   false, false, NULL, keys_api_list},
+    {"POST",   "/security/keys",             ROUTE_KEY,     ROLE_ADMIN,  "access",   false, true,  NULL, keys_api_create},
+    {"POST",   "/security/keys/{id}/rotate", ROUTE_KEY,     ROLE_ADMIN,  "access",   false, BODY_OPTIONAL, NULL, keys_api_rotate},
+    {"DELETE", "/security/keys/{id}",        ROUTE_KEY,     ROLE_ADMIN,  "access",   false, false, NULL, keys_api_revoke},
     {"GET",    "/security/audit",            ROUTE_KEY,     AUDITORS,    "access",   false, false, NULL, audit_api_query},
     {"GET",    "/security/audit/verify",     ROUTE_KEY,     AUDITORS,    "access",   false, false, NULL, audit_api_verify},
     {"GET",    "/agents",                    ROUTE_KEY,     AUDITORS,    "access",   false, false, NULL, admin_agents},
@@ -53,38 +56,47 @@ static unsigned bit_of(const char *method)
     return 0;
 }
 
-/* Where the `{id}` begins in `path`, "" when the route has none; NULL when it is another
- * path. */
-static const char *match(const struct route *route, const char *path)
+/* Where the `{id}` begins in `path`, with its length, 0 when the route has none; NULL when it
+ * is another path. The ids of models have a slash; all others are one segment. */
+static const char *match(const struct route *route, const char *path, size_t *length)
 {
-    size_t fixed = strcspn(route->path, "{");
+    size_t fixed = strcspn(route->path, "{"), whole = strlen(path), behind;
+    const char *end = route->path + fixed + strlen("{id}");
 
+    *length = 0;
     if (route->path[fixed] == '\0')
-        return strcmp(route->path, path) == 0 ? path + strlen(path) : NULL;
-    if (strncmp(route->path, path, fixed) != 0 || path[fixed] == '\0')
+        return strcmp(route->path, path) == 0 ? path + whole : NULL;
+    behind = strlen(end);
+    if (strncmp(route->path, path, fixed) != 0 || whole <= fixed + behind ||
+        strcmp(path + whole - behind, end) != 0)
+        return NULL;
+    *length = whole - fixed - behind;
+    if (strncmp(path, "/v1/", 4) != 0 && memchr(path + fixed, '/', *length) != NULL)
         return NULL;
     return path + fixed;
 }
 
 int routes_find(const char *method, const char *path, const struct route **route,
-                const char **id, unsigned *allow)
+                struct route_id *id, unsigned *allow)
 {
     /* HEAD is GET without a body. */
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
 
     *route = NULL;
-    *id = NULL;
+    *id = (struct route_id){NULL, 0};
     *allow = 0;
     for (size_t i = 0; i < routes_count; i++) {
-        const char *rest = match(&routes_table[i], path);
+        size_t length;
+        const char *start = match(&routes_table[i], path, &length);
 
-        if (rest == NULL)
+        if (start == NULL)
             continue;
         *allow |= bit_of(routes_table[i].method);
         if (*route != NULL || strcmp(routes_table[i].method, wanted) != 0)
             continue;
         *route = &routes_table[i];
-        *id = rest[0] == '\0' ? NULL : rest;
+        if (length > 0)
+            *id = (struct route_id){start, length};
     }
     if (*allow & 1u << GET)
         *allow |= 1u << HEAD;

@@ -6,7 +6,6 @@
 #include "api/json_values.h"
 #include "api/refresh.h"
 #include "policy/explain.h"
-#include "store/keys.h"
 #include "util/glob.h"
 
 static const struct field preview_fields[] = {
@@ -24,7 +23,7 @@ int security_preview_target(struct exchange *x)
         return AGW_EINVALID;
     key_id = fields_text(x->body, "key_id");
     if (key_id != NULL)
-        key = context_find_key(&x->policy->config->security, key_id);
+        key = policy_find_key(x->policy, key_id);
     if (key == NULL)
         return err_set_public(&x->err, AGW_EINVALID, "key_id", "There is no key '%.100s'.",
                               key_id);
@@ -71,20 +70,4 @@ int security_refresh(struct exchange *x)
     }
     x->answer.json = keys;
     return 0;
-}
-
-int security_keys(struct exchange *x)
-{
-    struct db *db = store_acquire(x->api->store, &x->err);
-    json_t *keys = NULL;
-    int status;
-
-    if (db == NULL)
-        return AGW_ESTORE;
-    status = keys_list(db, &keys, &x->err);
-    store_release(x->api->store, db);
-    if (status != 0)
-        return status;
-    x->answer.json = json_pack("{s:o}", "keys", keys);
-    return x->answer.json == NULL ? err_set(&x->err, AGW_ENOMEM, "keys") : 0;
 }

@@ -24,10 +24,13 @@ static int receive(struct exchange *x)
 static int find_route(struct exchange *x)
 {
     char methods[64];
+    struct route_id id;
     unsigned allow;
-    int status = routes_find(x->request.method, x->request.path, &x->route, &x->object_id,
-                             &allow);
+    int status = routes_find(x->request.method, x->request.path, &x->route, &id, &allow);
 
+    if (id.start != NULL &&
+        (x->object_id = arena_strndup(x->request.arena, id.start, id.length)) == NULL)
+        return err_set(&x->err, AGW_ENOMEM, "path");
     if (status == AGW_EMETHOD && strcmp(x->request.method, "OPTIONS") == 0) {
         status = cors_preflight(x, allow);
         return status == 0 ? WALK_ENDED : status;
@@ -105,9 +108,13 @@ static int read_body(struct exchange *x)
                                  .tokens = (size_t)gateway->json_max_tokens};
     int status;
 
-    if (!x->route->has_body)
+    if (x->route->body == BODY_NONE)
         return 0;
     status = request_read_body(&x->request, (size_t)gateway->max_body_bytes, &x->err);
+    if (status == 0 && x->request.body_length == 0 && x->route->body == BODY_OPTIONAL) {
+        x->body = json_object();
+        return x->body == NULL ? err_set(&x->err, AGW_ENOMEM, "body") : 0;
+    }
     if (status == 0)
         status = json_limits_parse(x->request.body, x->request.body_length, &limits, &x->body,
                                    &x->err);

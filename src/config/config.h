@@ -68,6 +68,7 @@ struct config_security {
     struct config_budget budget;                      /* of each key by itself */
     int64_t override_max_ttl_s;
     bool override_require_reason;
+    int64_t key_rotation_overlap_s; /* how long a rotated key's old secret stays valid */
     struct config_patterns local_tools_allowlist, dropin_allow, dropin_deny;
     size_t namespace_count;
     struct config_namespace *namespaces;
@@ -193,6 +194,9 @@ struct config {
  * wipes secrets) with the last. */
 struct config *config_acquire(struct config *config);
 void config_release(struct config **config);
+
+/* Why this cannot be the name of a key, an agent, a namespace, or NULL when it can. */
+const char *config_name_problem(const char *text);
 
 /* Lookups; NULL when absent. config_find_agent takes the full id. */
 const struct config_agent *config_find_agent(const struct config *c, const char *id);

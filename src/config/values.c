@@ -227,6 +227,15 @@ static const char *check_name(const char *text)
     return NULL;
 }
 
+const char *config_name_problem(const char *text)
+{
+    size_t length = strlen(text);
+
+    if (length == 0 || length > NAME_MAX_BYTES)
+        return "must have 1 to 100 characters";
+    return check_name(text);
+}
+
 static const char *check_line(const char *text)
 {
     for (const char *c = text; *c != '\0'; c++)

@@ -153,14 +153,18 @@ static int prepare_store(const char *origin, struct config_sources *sources,
     struct store_options options = {.path = g->database, .gate_wait_ms = g->gate_wait_ms,
                                     .synchronous_full = g->audit_synchronous_full};
     struct store *store = NULL;
+    struct config_errors errors = {0};
     struct err e = {0};
     int rc = store_open(&options, &store, &e);
 
     if (rc != 0)
         return failed("the database cannot be opened", &e);
-    rc = policy_register(store, origin, sources, config, &e);
+    rc = policy_register(store, origin, sources, config, &errors, &e);
     if (rc == 0)
         file_modes_check(store, g->database, sources);
+    else if (errors.count > 0)
+        print_errors(&errors);
+    config_errors_free(&errors);
     config_sources_free(sources); /* a key may stand in them: workers shall not inherit it */
     store_close(&store);
     return rc == 0 ? EXIT_FINE : failed("the configuration cannot be registered", &e);

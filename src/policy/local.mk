@@ -6,6 +6,9 @@ libagw_a_SOURCES += \
   src/policy/decide.c src/policy/decide.h \
   src/policy/explain.c src/policy/explain.h \
   src/policy/history.c src/policy/history.h \
+  src/policy/key_admin.c src/policy/key_admin.h \
+  src/policy/key_secret.c src/policy/key_secret.h \
+  src/policy/key_set.c src/policy/key_set.h \
   src/policy/rate_limit.c src/policy/rate_limit.h \
   src/policy/register.c src/policy/register.h \
   src/policy/state.c src/policy/state.h
@@ -26,6 +29,12 @@ tests_unit_test_policy_authenticate_SOURCES = tests/unit/test_policy_authenticat
   tests/lib/build_config.c tests/lib/build_config.h
 tests_unit_test_policy_authenticate_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 EXTRA_DIST += tests/cases/policy/decide.yaml
+
+unit_tests += tests/unit/test_policy_key_set
+tests_unit_test_policy_key_set_SOURCES = tests/unit/test_policy_key_set.c \
+  tests/lib/build_config.c tests/lib/build_config.h $(store_fixture) $(inject)
+tests_unit_test_policy_key_set_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_policy_key_set_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
 
 unit_tests += tests/unit/test_policy_audit
 tests_unit_test_policy_audit_SOURCES = tests/unit/test_policy_audit.c $(store_fixture)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "policy/audit.h"
+#include "policy/key_set.h"
 #include "policy/state.h"
 #include "store/audit_rows.h"
 #include "store/configurations.h"
@@ -15,17 +16,6 @@
 #include "util/clock.h"
 #include "util/json_memory.h"
 #include "util/log.h"
-
-/* Roles as a shell user reads them. */
-static const char *const roles_texts[] = {
-    [ROLE_CLIENT] = "client",
-    [ROLE_AUDITOR] = "auditor",
-    [ROLE_CLIENT | ROLE_AUDITOR] = "client,auditor",
-    [ROLE_ADMIN] = "admin",
-    [ROLE_CLIENT | ROLE_ADMIN] = "client,admin",
-    [ROLE_AUDITOR | ROLE_ADMIN] = "auditor,admin",
-    [ROLE_CLIENT | ROLE_AUDITOR | ROLE_ADMIN] = "client,auditor,admin",
-};
 
 /* A list as a JSON array, NULL for an absent one; false when memory is out. Entries on trial
  * are written as in the file, so that nobody takes them for rules. */
@@ -56,7 +46,7 @@ static bool fill_key(struct arena *arena, const struct config_key *key, struct k
 {
     row->id = key->id;
     row->description = key->description;
-    row->roles = roles_texts[key->roles];
+    row->roles = key_set_roles_text(key->roles);
     memcpy(row->hash, key->hash, sizeof row->hash);
     row->was_plaintext = key->was_plaintext;
     row->expires_at = key->expires_at;
@@ -77,16 +67,31 @@ static struct key_row *key_rows(struct arena *arena, const struct config_securit
     return rows;
 }
 
+struct clashes {
+    const struct config_security *security;
+    struct config_errors *errors;
+};
+
+static void add_clash(void *arg, size_t key, const char *problem)
+{
+    const struct clashes *c = arg;
+    const struct config_place *place = &c->security->keys[key].place;
+
+    config_errors_add(c->errors, place->file, place->line, place->column, "%s", problem);
+}
+
 int policy_register(struct store *store, const char *origin,
                     const struct config_sources *sources, struct config *config,
-                    struct err *e)
+                    struct config_errors *errors, struct err *e)
 {
     const struct config_security *security = &config->security;
     struct arena *arena = arena_new(64 << 20);
     json_t *value = config_sources_json(sources);
     char *text = value == NULL ? NULL : json_dumps(value, JSON_COMPACT);
     struct key_row *rows = key_rows(arena, security);
-    struct configuration c = {.sources = text, .keys = rows, .key_count = security->key_count};
+    struct clashes clashes = {security, errors};
+    struct configuration c = {.sources = text, .keys = rows, .key_count = security->key_count,
+                              .clash = add_clash, .clash_arg = &clashes};
     int status;
 
     if (text == NULL || rows == NULL) {

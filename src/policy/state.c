@@ -16,9 +16,16 @@
 struct basis {
     _Atomic int users;
     struct config *config;
-    struct key_index *keys;
     void *derived;
     void (*drop)(void *derived);
+};
+
+/* Who may ask: the keys of a configuration and those made at run time. Shared by snapshots
+ * that have both in common, since it takes a while to build. */
+struct keyring {
+    _Atomic int users;
+    struct key_set *set;
+    struct key_index *index;
 };
 
 /* What policy_acquire() hands out: `policy` comes first, so one pointer serves for both. */
@@ -26,6 +33,7 @@ struct snapshot {
     struct policy policy;
     _Atomic int users;
     struct basis *basis;
+    struct keyring *keyring;
 };
 
 struct policy_state {
@@ -43,7 +51,6 @@ static void basis_release(struct basis *basis)
         return;
     if (basis->derived != NULL)
         basis->drop(basis->derived);
-    authenticate_index_free(&basis->keys);
     config_release(&basis->config);
     free(basis);
 }
@@ -62,11 +69,6 @@ static int basis_new(const struct policy_hooks *hooks, struct config *config,
     atomic_init(&b->users, 1);
     b->config = config;
     b->drop = hooks->drop;
-    b->keys = authenticate_index_new(&config->security);
-    if (b->keys == NULL) {
-        basis_release(b);
-        return err_set(e, AGW_ENOMEM, "key index");
-    }
     b->derived = hooks->derive(hooks->arg, config, e);
     if (b->derived == NULL) {
         basis_release(b);
@@ -76,11 +78,47 @@ static int basis_new(const struct policy_hooks *hooks, struct config *config,
     return 0;
 }
 
+static void keyring_release(struct keyring *keyring)
+{
+    if (keyring == NULL || atomic_fetch_sub(&keyring->users, 1) > 1)
+        return;
+    authenticate_index_free(&keyring->index);
+    key_set_release(&keyring->set);
+    free(keyring);
+}
+
+/* `running` again when it is about the same keys. Takes over the reference to `set`. */
+static int keyring_new(const struct basis *basis, struct key_set *set,
+                       const struct snapshot *running, struct keyring **keyring, struct err *e)
+{
+    struct keyring *k;
+
+    if (running->keyring != NULL && running->basis == basis && running->keyring->set == set) {
+        key_set_release(&set);
+        atomic_fetch_add(&running->keyring->users, 1);
+        *keyring = running->keyring;
+        return 0;
+    }
+    k = calloc(1, sizeof *k);
+    if (k != NULL)
+        k->index = authenticate_index_new(&basis->config->security, set);
+    if (k == NULL || k->index == NULL) {
+        key_set_release(&set);
+        free(k);
+        return err_set(e, AGW_ENOMEM, "key index");
+    }
+    atomic_init(&k->users, 1);
+    k->set = set;
+    *keyring = k;
+    return 0;
+}
+
 static void snapshot_release(struct snapshot *snapshot)
 {
     if (snapshot == NULL || atomic_fetch_sub(&snapshot->users, 1) > 1)
         return;
     override_list_clear(&snapshot->policy.overrides);
+    keyring_release(snapshot->keyring);
     basis_release(snapshot->basis);
     free(snapshot);
 }
@@ -156,6 +194,35 @@ static int current_basis(struct policy_state *state, struct db *db, struct basis
     return 0;
 }
 
+static int current_keyring(struct policy_state *state, struct db *db,
+                           const struct basis *basis, struct keyring **keyring, struct err *e)
+{
+    const struct snapshot *running = state->current;
+    struct key_set *set = running->keyring == NULL ? NULL : running->keyring->set;
+    int status = key_set_read(db, store_now(state->store), set, &set, e);
+
+    return status == 0 ? keyring_new(basis, set, running, keyring, e) : status;
+}
+
+static int fill_snapshot(struct policy_state *state, struct db *db, struct snapshot *fresh,
+                         struct err *e)
+{
+    struct policy *policy = &fresh->policy;
+    int status = current_basis(state, db, &fresh->basis, e);
+
+    if (status == 0)
+        status = current_keyring(state, db, fresh->basis, &fresh->keyring, e);
+    if (status == 0)
+        status = overrides_list(db, store_now(state->store), 0, &policy->overrides, e);
+    if (status != 0)
+        return status;
+    policy->config = fresh->basis->config;
+    policy->derived = fresh->basis->derived;
+    policy->keys = fresh->keyring->index;
+    policy->runtime = fresh->keyring->set;
+    return 0;
+}
+
 /* The revision is read first: what changes while we read is read again next time. */
 static int refresh(struct policy_state *state, struct err *e)
 {
@@ -164,32 +231,20 @@ static int refresh(struct policy_state *state, struct err *e)
     struct db *db = store_acquire(state->store, e);
     int status = AGW_ESTORE;
 
-    if (fresh == NULL || db == NULL) {
-        if (db != NULL) /* else it is told why not */
-            status = err_set(e, AGW_ENOMEM, "policy");
-        goto out;
-    }
-    atomic_init(&fresh->users, 1);
-    status = current_basis(state, db, &fresh->basis, e);
-    if (status != 0)
-        goto out;
-    status = overrides_list(db, store_now(state->store), 0, &fresh->policy.overrides, e);
-    if (status != 0)
-        goto out;
-    fresh->policy.config = fresh->basis->config;
-    fresh->policy.keys = fresh->basis->keys;
-    fresh->policy.derived = fresh->basis->derived;
-    fresh->policy.revision = revision;
-    snapshot_release(state->current);
-    state->current = fresh;
-    fresh = NULL;
-out:
+    if (fresh != NULL)
+        atomic_init(&fresh->users, 1);
+    if (fresh != NULL && db != NULL)
+        status = fill_snapshot(state, db, fresh, e);
+    else if (db != NULL) /* else it is told why not */
+        status = err_set(e, AGW_ENOMEM, "policy");
     if (db != NULL)
         store_release(state->store, db);
-    if (fresh != NULL) {
-        override_list_clear(&fresh->policy.overrides);
-        basis_release(fresh->basis);
-        free(fresh);
+    if (status == 0) {
+        fresh->policy.revision = revision;
+        snapshot_release(state->current);
+        state->current = fresh;
+    } else {
+        snapshot_release(fresh);
     }
     return status;
 }
@@ -265,6 +320,11 @@ void policy_release(struct policy **policy)
     *policy = NULL;
 }
 
+const struct config_key *policy_find_key(const struct policy *policy, const char *id)
+{
+    return authenticate_find_id(policy->keys, id);
+}
+
 /* The sources to build from: all files as they are, or the running ones with one file read
  * anew. */
 static int gather(struct policy_state *state, enum config_component component,
@@ -322,7 +382,7 @@ int policy_reload(struct policy_state *state, enum config_component component, c
     if (status == 0)
         status = build_on_trial(state, &sources, &config, errors, e);
     if (status == 0)
-        status = policy_register(state->store, state->origin, &sources, config, e);
+        status = policy_register(state->store, state->origin, &sources, config, errors, e);
     if (status == 0) {
         *generation = config->generation;
         policy_release(&policy);

@@ -17,7 +17,8 @@ struct policy_state; /* per process: the current snapshot */
 /* One revision. Everything in it is const while it is held. */
 struct policy {
     struct config *config;
-    struct key_index *keys;         /* policy/authenticate.h */
+    const struct key_index *keys;   /* of both kinds; policy/authenticate.h */
+    const struct key_set *runtime;  /* the keys made at run time */
     void *derived;                  /* what the hooks made of `config` */
     struct override_list overrides; /* active at load; decide_agent() checks the time again */
     uint64_t revision;
@@ -37,10 +38,10 @@ struct policy_hooks {
 
 /* Stores `config` (built from `sources`) in the database, makes it current for `origin`,
  * mirrors its keys and sets config->generation. For the supervisor's start; reloads do it
- * themselves. */
+ * themselves. AGW_ECONFIG with its *errors when keys of the file clash with run-time keys. */
 int policy_register(struct store *store, const char *origin,
                     const struct config_sources *sources, struct config *config,
-                    struct err *e);
+                    struct config_errors *errors, struct err *e);
 
 /* `config` (one reference is taken over; its generation is set) is what this process starts
  * with. `origin` as in store/configurations.h: the path of gateway.yaml. */
@@ -53,6 +54,10 @@ void policy_state_close(struct policy_state **state);
  * (fail closed). */
 int policy_acquire(struct policy_state *state, struct policy **policy, struct err *e);
 void policy_release(struct policy **policy);
+
+/* The key with this id, whether it stands in the file or was made at run time; NULL when there
+ * is none. Revoked keys are none; one that has expired may still be known. */
+const struct config_key *policy_find_key(const struct policy *policy, const char *id);
 
 /* Reads the file of `component` anew (CONFIG_COMPONENTS: all files), keeps the rest as it
  * runs, builds, registers and publishes: the reload of SIGHUP and of the refresh endpoints.

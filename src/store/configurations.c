@@ -75,6 +75,8 @@ static int make_current(struct store *store, struct db *db, const char *origin,
 static int accept_in(struct store *store, struct db *db, const char *origin,
                      const struct configuration *c, int64_t *generation, struct err *e)
 {
+    struct key_rows keys = {.rows = c->keys, .count = c->key_count, .clash = c->clash,
+                            .arg = c->clash_arg};
     int before = sqlite3_total_changes(db_handle(db));
     int64_t current = 0;
     int status = find_generation(db, c->hash, generation, e);
@@ -86,7 +88,7 @@ static int accept_in(struct store *store, struct db *db, const char *origin,
     if (status == 0 && current != *generation)
         status = make_current(store, db, origin, *generation, e);
     if (status == 0)
-        status = keys_sync_file(store, db, c->keys, c->key_count, *generation, e);
+        status = keys_sync_file(store, db, &keys, *generation, e);
     if (status == 0 && sqlite3_total_changes(db_handle(db)) != before)
         status = store_revision_bump(store, db, e);
     return status;

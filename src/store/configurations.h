@@ -19,6 +19,10 @@ struct configuration {
     const char *sources; /* JSON text of config_sources_json() */
     const struct key_row *keys;
     size_t key_count;
+    /* May be NULL: is told of each key whose id or secret a run-time key has; see
+     * struct key_rows. Then AGW_ECONFIG. */
+    void (*clash)(void *arg, size_t key, const char *problem);
+    void *clash_arg;
 };
 
 /* Stores it if new, makes it current for `origin`, mirrors its keys, bumps the revision if

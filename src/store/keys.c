@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Mirrors the configured API keys into rows. */
+/* Mirrors the configured API keys into rows, and lists all keys. */
 #include "store/keys.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/db.h"
+#include "store/keys_row.h"
 
 /* Rows that already say the same are left alone: their generation tells when a key last
  * changed. */
@@ -82,22 +83,134 @@ static int remove_missing(struct db *db, const char **ids, size_t count, int64_t
     return status;
 }
 
-int keys_sync_file(struct store *store, struct db *db, const struct key_row *rows,
-                   size_t count, int64_t generation, struct err *e)
+static int compare_hashes(const void *a, const void *b)
 {
-    const char **ids = malloc((count + 1) * sizeof *ids);
-    int64_t now = store_now(store);
+    const struct key_row *x = *(const struct key_row *const *)a;
+    const struct key_row *y = *(const struct key_row *const *)b;
+
+    return memcmp(x->hash, y->hash, SHA_SIZE);
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    const struct key_row *x = *(const struct key_row *const *)a;
+    const struct key_row *y = *(const struct key_row *const *)b;
+
+    return strcmp(x->id, y->id);
+}
+
+/* The keys of a file in two orders, to be found in. */
+struct sorted {
+    const struct key_rows *keys;
+    const struct key_row **by_id, **by_hash;
+};
+
+static void tell(const struct key_rows *keys, const struct key_row *row, const char *before,
+                 const char *id, const char *after)
+{
+    char problem[240];
+
+    snprintf(problem, sizeof problem, "%s'%.100s'%s", before, id, after);
+    if (keys->clash != NULL)
+        keys->clash(keys->arg, (size_t)(row - keys->rows), problem);
+}
+
+/* 1 when the file has a key with this id or this secret. */
+static int clashes_with(const struct sorted *s, const char *id, const unsigned char *hash)
+{
+    struct key_row wanted = {.id = id};
+    const struct key_row *pointer = &wanted, **found;
+
+    memcpy(wanted.hash, hash, SHA_SIZE);
+    found = bsearch(&pointer, s->by_id, s->keys->count, sizeof *s->by_id, compare_rows);
+    if (found != NULL) {
+        tell(s->keys, *found, "the key id ", id, " is taken by a key made at run time; revoke "
+             "that one first, or choose another id");
+        return 1;
+    }
+    found = bsearch(&pointer, s->by_hash, s->keys->count, sizeof *s->by_hash, compare_hashes);
+    if (found != NULL)
+        tell(s->keys, *found, "the same secret under another id: the key ", id, ", made at run "
+             "time, has it");
+    return found != NULL;
+}
+
+static int count_clashes(struct db *db, int64_t now, const struct sorted *s, struct err *e)
+{
+    struct key_list live;
+    int clashes = 0, status = keys_live(db, now, &live, e);
+
+    for (size_t i = 0; status == 0 && i < live.count; i++) {
+        const struct key_record *key = &live.items[i];
+
+        clashes += clashes_with(s, key->row.id, key->row.hash);
+        if (key->previous_until > now)
+            clashes += clashes_with(s, key->row.id, key->previous_hash);
+    }
+    key_list_clear(&live);
+    return status == 0 ? clashes : status;
+}
+
+/* Makes sure that no live run-time key has an id or a secret of the file. */
+static int refuse_clashes(struct db *db, int64_t now, const struct key_rows *keys,
+                          struct err *e)
+{
+    const struct key_row **rows = calloc(2 * keys->count + 1, sizeof *rows);
+    struct sorted s = {.keys = keys, .by_id = rows, .by_hash = rows + keys->count};
+    int status;
+
+    if (rows == NULL)
+        return err_set(e, AGW_ENOMEM, "storing keys");
+    for (size_t i = 0; i < keys->count; i++)
+        s.by_id[i] = s.by_hash[i] = &keys->rows[i];
+    qsort(s.by_id, keys->count, sizeof *rows, compare_rows);
+    qsort(s.by_hash, keys->count, sizeof *rows, compare_hashes);
+    status = count_clashes(db, now, &s, e);
+    if (status > 0)
+        status = err_set(e, AGW_ECONFIG, "keys of the file clash with keys made at run time");
+    free(rows);
+    return status;
+}
+
+/* An ended key that was made at run time leaves its id to the file. */
+static int take_over(struct db *db, const struct key_rows *keys, int64_t now, struct err *e)
+{
     int status = 0;
+
+    for (size_t i = 0; i < keys->count && status == 0; i++) {
+        sqlite3_stmt *statement = db_statement(
+            db, "SELECT 1 FROM api_key WHERE id = ? AND origin <> 'file'", e);
+
+        if (statement == NULL)
+            return AGW_ESTORE;
+        db_bind_text(statement, 1, keys->rows[i].id);
+        status = db_step(db, statement, e);
+        sqlite3_reset(statement);
+        if (status == 1)
+            status = keys_make_room(db, keys->rows[i].id, now, e);
+    }
+    return status;
+}
+
+int keys_sync_file(struct store *store, struct db *db, const struct key_rows *keys,
+                   int64_t generation, struct err *e)
+{
+    const char **ids = malloc((keys->count + 1) * sizeof *ids);
+    int64_t now = store_now(store);
+    int status;
 
     if (ids == NULL)
         return err_set(e, AGW_ENOMEM, "storing keys");
-    for (size_t i = 0; i < count && status == 0; i++) {
-        ids[i] = rows[i].id;
-        status = upsert(db, &rows[i], generation, now, e);
+    status = refuse_clashes(db, now, keys, e);
+    if (status == 0)
+        status = take_over(db, keys, now, e);
+    for (size_t i = 0; i < keys->count && status == 0; i++) {
+        ids[i] = keys->rows[i].id;
+        status = upsert(db, &keys->rows[i], generation, now, e);
     }
     if (status == 0) {
-        qsort(ids, count, sizeof *ids, compare_ids);
-        status = remove_missing(db, ids, count, now, e);
+        qsort(ids, keys->count, sizeof *ids, compare_ids);
+        status = remove_missing(db, ids, keys->count, now, e);
     }
     free(ids);
     return status;
@@ -169,33 +282,68 @@ static void show_roles(json_t *row)
     json_object_set_new(row, "roles", list);
 }
 
-int keys_list(struct db *db, json_t **list, struct err *e)
+/* Lists as what they say, truths as such; what the trail does not prove is not in force. */
+static json_t *shown(sqlite3_stmt *statement, bool proven)
+{
+    json_t *row = db_row_json(statement);
+
+    if (row == NULL)
+        return NULL;
+    show_roles(row);
+    show_list(row, "allow_agents");
+    show_list(row, "deny_agents");
+    json_object_set_new(row, "hashed",
+                        json_boolean(json_integer_value(json_object_get(row, "hashed"))));
+    if (!proven)
+        json_object_set_new(row, "health", json_string("unrecorded"));
+    return row;
+}
+
+/* One row: where it is, what it says, and whether the filter wants it. */
+static int list_one(struct db *db, sqlite3_stmt *statement, const struct key_filter *filter,
+                    json_t *list, struct err *e)
+{
+    json_t *row;
+    int status = keys_row_prove(db, (const char *)sqlite3_column_text(statement, 0), e);
+
+    if (status < 0)
+        return status;
+    row = shown(statement, status == 1);
+    if (row == NULL || json_object_del(row, "row_id") != 0)
+        return err_set(e, AGW_ENOMEM, "listing keys");
+    if (filter->health != NULL &&
+        strcmp(filter->health, json_string_value(json_object_get(row, "health"))) != 0) {
+        json_decref(row);
+        return 0;
+    }
+    return json_array_append_new(list, row) == 0 ? 0 : err_set(e, AGW_ENOMEM, "listing keys");
+}
+
+int keys_list(struct db *db, const struct key_filter *filter, json_t **list, struct err *e)
 {
     sqlite3_stmt *statement = db_statement(
-        db, "SELECT id, description, origin, roles, expires_at, last_used_at, removed_at,"
-            " NOT was_plaintext AS hashed, allow_agents, deny_agents, rate_limit_per_minute"
-            " FROM api_key ORDER BY id", e);
+        db, "SELECT k.id AS row_id, coalesce(former_id, k.id) AS id, description, origin,"
+            " roles, health, NOT was_plaintext AS hashed, allow_agents, deny_agents,"
+            " rate_limit_per_minute, created_at, created_by, expires_at, last_used_at,"
+            " rotated_at, rotated_by, overlap_until AS overlap_ends_at, revoked_at,"
+            " revoked_by, removed_at FROM api_key k JOIN key_state s ON s.id = k.id"
+            " WHERE (?1 IS NULL OR coalesce(former_id, k.id) = ?1)"
+            " AND (?2 IS NULL OR origin = ?2)"
+            " AND (?3 OR (revoked_at IS NULL AND removed_at IS NULL))"
+            " ORDER BY coalesce(former_id, k.id), created_at", e);
     int status;
 
     *list = NULL;
     if (statement == NULL)
         return AGW_ESTORE;
+    db_bind_text(statement, 1, filter->id);
+    db_bind_text(statement, 2, filter->origin);
+    sqlite3_bind_int(statement, 3, filter->ended);
     *list = json_array();
     while ((status = db_step(db, statement, e)) == 1) {
-        json_t *row = db_row_json(statement);
-
-        if (row != NULL) {
-            show_roles(row);
-            show_list(row, "allow_agents");
-            show_list(row, "deny_agents");
-            json_object_set_new(row, "hashed",
-                                json_boolean(json_integer_value(json_object_get(row,
-                                                                                "hashed"))));
-        }
-        if (json_array_append_new(*list, row) != 0) {
-            status = err_set(e, AGW_ENOMEM, "listing keys");
+        status = list_one(db, statement, filter, *list, e);
+        if (status != 0)
             break;
-        }
     }
     sqlite3_reset(statement);
     if (status != 0) {

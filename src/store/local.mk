@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 sql_migrations = sql/0001_initial.sql sql/0002_kind_index.sql \
-  sql/0003_shadow_decisions.sql sql/0004_audit_anchor.sql
+  sql/0003_shadow_decisions.sql sql/0004_audit_anchor.sql \
+  sql/0005_runtime_keys.sql
 sql_queries = \
   sql/queries/configuration-changes.sql \
   sql/queries/denied-today.sql \
@@ -32,7 +33,8 @@ libagw_a_SOURCES += \
   src/store/errors_ring.c src/store/errors_ring.h \
   src/store/gate.c src/store/gate.h \
   src/store/inspect.c src/store/inspect.h \
-  src/store/keys.c src/store/keys.h \
+  src/store/keys.c src/store/keys.h src/store/keys_row.h \
+  src/store/keys_change.c src/store/keys_read.c \
   src/store/metrics.c src/store/metrics.h src/store/metrics_region.h \
   src/store/metrics_text.c \
   src/store/migrate.c src/store/migrate.h \
@@ -66,6 +68,11 @@ tests_unit_test_store_overrides_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/
 unit_tests += tests/unit/test_store_keys
 tests_unit_test_store_keys_SOURCES = tests/unit/test_store_keys.c $(store_fixture)
 tests_unit_test_store_keys_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_store_runtime_keys
+tests_unit_test_store_runtime_keys_SOURCES = tests/unit/test_store_runtime_keys.c \
+  $(store_fixture)
+tests_unit_test_store_runtime_keys_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 
 unit_tests += tests/unit/test_store_metrics
 tests_unit_test_store_metrics_SOURCES = tests/unit/test_store_metrics.c $(store_fixture)

@@ -26,6 +26,8 @@
       "This API key has not the role that this endpoint needs.")                               \
     X(ENOROUTE, 404, "invalid_request_error", "not_found", false, "No such endpoint.")         \
     X(ENOTFOUND, 404, "invalid_request_error", "not_found", false, "No such object.")          \
+    X(ECONFLICT, 409, "invalid_request_error", "conflict", false,                              \
+      "This cannot be done to what is there now.")                                             \
     X(EMETHOD, 405, "invalid_request_error", "method_not_allowed", false,                      \
       "This endpoint does not take this method.")                                              \
     X(ETOOLARGE, 413, "invalid_request_error", "request_too_large", false,                     \

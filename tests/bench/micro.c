@@ -125,7 +125,7 @@ static void measure_policy(int keys)
 {
     struct subject s = {.config = make_config(keys, keys), .keys = keys};
 
-    s.index = authenticate_index_new(&s.config->security);
+    s.index = authenticate_index_new(&s.config->security, NULL);
     if (s.index == NULL)
         die("memory");
     printf("\"decide_ns_%d\":%.0f,\"authenticate_ns_%d\":%.0f,", keys,

@@ -31,6 +31,18 @@ static const struct {
     {"DELETE", "/security/overrides/ovr_1", 0, "/security/overrides/{id}", "ovr_1",
      "DELETE, OPTIONS"},
     {"DELETE", "/security/overrides", AGW_EMETHOD, NULL, NULL, "GET, HEAD, OPTIONS"},
+    {"DELETE", "/security/overrides/ovr_1/x", AGW_ENOROUTE, NULL, NULL, ""},
+    {"GET", "/security/keys", 0, "/security/keys", NULL, "GET, HEAD, POST, OPTIONS"},
+    {"POST", "/security/keys", 0, "/security/keys", NULL, "GET, HEAD, POST, OPTIONS"},
+    {"DELETE", "/security/keys/ci", 0, "/security/keys/{id}", "ci", "DELETE, OPTIONS"},
+    {"POST", "/security/keys/ci/rotate", 0, "/security/keys/{id}/rotate", "ci",
+     "POST, OPTIONS"},
+    {"DELETE", "/security/keys/ci/rotate", AGW_EMETHOD, NULL, NULL, "POST, OPTIONS"},
+    {"DELETE", "/security/keys/rotate", 0, "/security/keys/{id}", "rotate", "DELETE, OPTIONS"},
+    {"POST", "/security/keys/rotate", AGW_EMETHOD, NULL, NULL, "DELETE, OPTIONS"},
+    {"POST", "/security/keys//rotate", AGW_ENOROUTE, NULL, NULL, ""},
+    {"POST", "/security/keys/a/b/rotate", AGW_ENOROUTE, NULL, NULL, ""},
+    {"POST", "/security/keys/", AGW_ENOROUTE, NULL, NULL, ""},
     {"GET", "/security/audit/verify", 0, "/security/audit/verify", NULL, "GET, HEAD, OPTIONS"},
     {"BREW", "/health", AGW_EMETHOD, NULL, NULL, "GET, HEAD, OPTIONS"},
 };
@@ -40,7 +52,7 @@ static void finds(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct route *route;
-        const char *id;
+        struct route_id id;
         unsigned allow;
         char text[64];
         int status = routes_find(cases[i].method, cases[i].path, &route, &id, &allow);
@@ -51,9 +63,10 @@ static void finds(void **state)
         if (status == 0)
             assert_string_equal(route->path, cases[i].route);
         if (cases[i].id == NULL)
-            assert_null(id);
-        else
-            assert_string_equal(id, cases[i].id);
+            assert_null(id.start);
+        else if (id.start == NULL || id.length != strlen(cases[i].id) ||
+                 memcmp(id.start, cases[i].id, id.length) != 0)
+            fail_msg("%s %s: another id", cases[i].method, cases[i].path);
         assert_string_equal(routes_allow_text(allow, text), cases[i].allow);
     }
 }

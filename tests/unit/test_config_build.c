@@ -126,6 +126,7 @@ static void security_defaults_grant_nothing(void **state)
     assert_int_equal(s->allow_agents.count, 0);
     assert_int_equal(s->rate_per_minute, 60);
     assert_int_equal(s->override_max_ttl_s, 86399);
+    assert_int_equal(s->key_rotation_overlap_s, 86400);
     assert_false(s->override_require_reason);
     assert_true(s->dropin_allow.present);
     assert_int_equal(s->dropin_allow.count, 0);

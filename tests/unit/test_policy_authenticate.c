@@ -64,7 +64,7 @@ static const struct {
 static void table(void **state)
 {
     struct config *config = build_config(security, NULL);
-    struct key_index *index = authenticate_index_new(&config->security);
+    struct key_index *index = authenticate_index_new(&config->security, NULL);
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -86,7 +86,7 @@ static void table(void **state)
 static void expiry_is_to_the_millisecond(void **state)
 {
     struct config *config = build_config(security, NULL);
-    struct key_index *index = authenticate_index_new(&config->security);
+    struct key_index *index = authenticate_index_new(&config->security, NULL);
     const struct config_key *key;
     struct err e;
 
@@ -103,7 +103,7 @@ static void the_whole_hash_counts(void **state)
 {
     /* sha256("secret-near") with its last bit turned */
     struct config *config = build_config(NEAR_KEY, NULL);
-    struct key_index *index = authenticate_index_new(&config->security);
+    struct key_index *index = authenticate_index_new(&config->security, NULL);
     const struct config_key *key;
     struct err e;
 
@@ -117,7 +117,7 @@ static void the_whole_hash_counts(void **state)
 static void a_very_long_key_is_just_wrong(void **state)
 {
     struct config *config = build_config(security, NULL);
-    struct key_index *index = authenticate_index_new(&config->security);
+    struct key_index *index = authenticate_index_new(&config->security, NULL);
     const struct config_key *key;
     char text[4096];
     struct err e;
@@ -143,7 +143,7 @@ static void every_one_of_many_keys_is_found(void **state)
     for (int i = 0; i < KEYS; i++)
         buf_printf(&text, "  - {id: k%d, key: secret-%d}\n", i, i);
     config = build_config(buf_text(&text), NULL);
-    index = authenticate_index_new(&config->security);
+    index = authenticate_index_new(&config->security, NULL);
     for (int i = 0; i < KEYS; i++) {
         const struct config_key *key;
         char secret[32], id[32];

@@ -93,7 +93,7 @@ static int open_state(struct scene *s, struct store *store, struct policy_state 
     if (status == 0)
         status = config_build(&sources, &config, &errors);
     if (status == 0)
-        status = policy_register(store, s->origin, &sources, config, e);
+        status = policy_register(store, s->origin, &sources, config, &errors, e);
     if (status == 0) {
         status = policy_state_open(store, s->origin, config, &s->hooks, state, e);
         config = NULL;
