@@ -6,6 +6,8 @@
 -- key never change; rows stay for ever, so that any moment of the past can be told.
 ALTER TABLE api_key ADD COLUMN previous_hash TEXT;
 ALTER TABLE api_key ADD COLUMN previous_until INTEGER;
+ALTER TABLE api_key ADD COLUMN budget_requests_per_day INTEGER; -- NULL = inherits
+ALTER TABLE api_key ADD COLUMN budget_tokens_per_day INTEGER;
 ALTER TABLE api_key ADD COLUMN created_by TEXT;
 ALTER TABLE api_key ADD COLUMN rotated_at INTEGER;
 ALTER TABLE api_key ADD COLUMN rotated_by TEXT;
@@ -53,5 +55,6 @@ SELECT coalesce(k.former_id, k.id) AS id, description, origin, roles, health,
        allow_agents, deny_agents, rate_limit_per_minute, generation, created_by,
        strftime('%Y-%m-%d %H:%M:%S', rotated_at / 1000, 'unixepoch') AS rotated, rotated_by,
        strftime('%Y-%m-%d %H:%M:%S', overlap_until / 1000, 'unixepoch') AS overlap_until,
-       strftime('%Y-%m-%d %H:%M:%S', revoked_at / 1000, 'unixepoch') AS revoked, revoked_by
+       strftime('%Y-%m-%d %H:%M:%S', revoked_at / 1000, 'unixepoch') AS revoked, revoked_by,
+       budget_requests_per_day, budget_tokens_per_day
   FROM api_key AS k JOIN key_state AS s ON s.id = k.id;

@@ -11,7 +11,9 @@
 #include "util/glob.h"
 #include "util/json_memory.h"
 
-enum { PATTERNS_MAX = 256, DESCRIPTION_MAX = 500, TTL_MAX_S = 315360000, RATE_MAX = 1000000 };
+enum { PATTERNS_MAX = 256, DESCRIPTION_MAX = 500, TTL_MAX_S = 315360000, RATE_MAX = 1000000,
+       REQUESTS_MAX = 1000000000 };
+#define TOKENS_MAX INT64_C(1000000000000)
 
 static const struct field create_fields[] = {
     {"id", FIELD_TEXT, true, 1, 100},
@@ -20,6 +22,7 @@ static const struct field create_fields[] = {
     {"allow_agents", FIELD_ARRAY, false, 0, PATTERNS_MAX},
     {"deny_agents", FIELD_ARRAY, false, 0, PATTERNS_MAX},
     {"rate_limit", FIELD_OBJECT, false, 0, 0},
+    {"budget", FIELD_OBJECT, false, 0, 0},
     {"expires_at", FIELD_TEXT, false, 1, 40},
     {"ttl_seconds", FIELD_INTEGER, false, 1, TTL_MAX_S},
 };
@@ -27,6 +30,11 @@ enum { CREATE_FIELDS = sizeof create_fields / sizeof create_fields[0] };
 
 static const struct field rate_fields[] = {
     {"per_minute", FIELD_INTEGER, true, 0, RATE_MAX},
+};
+
+static const struct field budget_fields[] = {
+    {"requests_per_day", FIELD_INTEGER, false, 0, REQUESTS_MAX},
+    {"tokens_per_day", FIELD_INTEGER, false, 0, TOKENS_MAX},
 };
 
 static bool has_control(const char *text)
@@ -118,6 +126,20 @@ static int read_rate(const json_t *body, struct key_row *row, struct err *e)
     return 0;
 }
 
+static int read_budget(const json_t *body, struct key_row *row, struct err *e)
+{
+    const json_t *budget = json_object_get(body, "budget");
+
+    row->requests_per_day = row->tokens_per_day = -1;
+    if (!json_is_object(budget))
+        return 0;
+    if (fields_check(budget, budget_fields, 2, true, e) != 0)
+        return AGW_EINVALID;
+    row->requests_per_day = fields_integer(budget, "requests_per_day", -1);
+    row->tokens_per_day = fields_integer(budget, "tokens_per_day", -1);
+    return 0;
+}
+
 static int read_expiry(const json_t *body, int64_t now, struct key_row *row, struct err *e)
 {
     const char *at = fields_text(body, "expires_at");
@@ -146,7 +168,8 @@ int key_terms_read(const json_t *body, int64_t now, struct arena *arena, struct 
     memset(row, 0, sizeof *row);
     if (fields_check(body, create_fields, CREATE_FIELDS, true, e) != 0 ||
         read_names(body, row, e) != 0 || read_roles(body, row, e) != 0 ||
-        read_rate(body, row, e) != 0 || read_expiry(body, now, row, e) != 0)
+        read_rate(body, row, e) != 0 || read_budget(body, row, e) != 0 ||
+        read_expiry(body, now, row, e) != 0)
         return AGW_EINVALID;
     status = read_patterns(body, "allow_agents", arena, &row->allow_agents, e);
     return status == 0 ? read_patterns(body, "deny_agents", arena, &row->deny_agents, e)
@@ -156,6 +179,11 @@ int key_terms_read(const json_t *body, int64_t now, struct arena *arena, struct 
 static json_t *list_json(const char *text)
 {
     return text == NULL ? json_null() : json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+}
+
+static json_t *number_json(int64_t number)
+{
+    return number == -1 ? json_null() : json_integer(number);
 }
 
 static json_t *roles_json(const char *roles)
@@ -174,12 +202,14 @@ static json_t *roles_json(const char *roles)
 json_t *key_terms_json(const struct key_record *key, const char *secret)
 {
     const struct key_row *row = &key->row;
-    json_t *rate = row->rate_per_minute == -1 ? json_null() : json_integer(row->rate_per_minute);
     json_t *json = json_pack(
-        "{s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "id", row->id,
+        "{s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:{s:o,s:o},s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "id", row->id,
         "description", json_values_text(row->description), "origin", "database", "roles",
         roles_json(row->roles), "allow_agents", list_json(row->allow_agents), "deny_agents",
-        list_json(row->deny_agents), "rate_limit_per_minute", rate, "created_at",
+        list_json(row->deny_agents), "rate_limit_per_minute",
+        number_json(row->rate_per_minute), "budget", "requests_per_day",
+        number_json(row->requests_per_day), "tokens_per_day", number_json(row->tokens_per_day),
+        "created_at",
         json_values_time(key->created_at), "created_by", json_values_text(key->created_by),
         "expires_at", json_values_time(row->expires_at), "rotated_at",
         json_values_time(key->rotated_at), "rotated_by", json_values_text(key->rotated_by),

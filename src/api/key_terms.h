@@ -10,7 +10,8 @@
 #include "util/err.h"
 
 /* Reads {"id", "description"?, "roles"?, "allow_agents"?, "deny_agents"?,
- * "rate_limit"?: {"per_minute"}, "expires_at"? or "ttl_seconds"?} by the rules of
+ * "rate_limit"?: {"per_minute"}, "budget"?: {"requests_per_day"?, "tokens_per_day"?},
+ * "expires_at"? or "ttl_seconds"?} by the rules of
  * security.yaml; `now` is store_now(). Texts go to the arena or stay the body's. AGW_EINVALID
  * with param = the member. */
 int key_terms_read(const json_t *body, int64_t now, struct arena *arena, struct key_row *row,

@@ -8,9 +8,7 @@
 
 #include "util/log.h"
 
-/* A key that expired is known for so long that its users can be told from strangers in the
- * audit; later its secret is just unknown. */
-static const int64_t expired_for_ms = 7 * 86400000LL;
+static const int64_t remembered_ms = KEYS_REMEMBERED_DAYS * 86400000LL;
 
 /* Roles as a shell user reads them. */
 static const char *const roles_texts[] = {
@@ -114,6 +112,7 @@ int key_set_fill(const struct key_row *row, struct arena *arena, struct config_k
     *key = (struct config_key){.id = row->id, .description = row->description,
                                .roles = roles_of(row->roles),
                                .rate_per_minute = row->rate_per_minute,
+                               .budget = {row->requests_per_day, row->tokens_per_day},
                                .expires_at = row->expires_at};
     memcpy(key->hash, row->hash, SHA_SIZE);
     if (key->id == NULL || key->roles == 0)
@@ -163,7 +162,7 @@ static void take_uses(struct key_set *set, struct key_set *from)
 
 static int read_new(struct db *db, int64_t now, struct key_set *set, struct err *e)
 {
-    int status = keys_live(db, now - expired_for_ms, &set->list, e);
+    int status = keys_live(db, now - remembered_ms, &set->list, e);
 
     if (status != 0)
         return status;

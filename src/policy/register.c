@@ -51,6 +51,8 @@ static bool fill_key(struct arena *arena, const struct config_key *key, struct k
     row->was_plaintext = key->was_plaintext;
     row->expires_at = key->expires_at;
     row->rate_per_minute = key->rate_per_minute;
+    row->requests_per_day = key->budget.requests_per_day;
+    row->tokens_per_day = key->budget.tokens_per_day;
     return patterns_text(arena, &key->allow_agents, &row->allow_agents) &&
            patterns_text(arena, &key->deny_agents, &row->deny_agents);
 }

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "store/db.h"
+#include "store/keys.h"
 #include "util/clock.h"
 
 enum { HOLD_US = 10000, ROWS_MIN = 16, ROWS_FIRST = 100, ROWS_MAX = 5000 };
@@ -138,12 +139,19 @@ static int verify(struct db *db, const struct audit_prune *order, struct audit_p
 static int announce(struct store *store, struct db *db, const struct audit_prune *order,
                     const struct audit_pruned *result, struct err *e)
 {
+    const struct audit_row carrier = {.ts = clock_wall_ms(), .key_id = order->by,
+                                      .generation = -1, .status = -1, .streaming = -1,
+                                      .prompt_tokens = -1, .completion_tokens = -1,
+                                      .duration_ms = -1};
     struct audit_anchor anchor;
+    int64_t carried;
     int status = store_write_begin(store, db, e);
 
     if (status != 0)
         return status;
     status = audit_anchor_announced(db, &anchor, e);
+    if (status == 0) /* what proves that keys made at run time are such goes on in new rows */
+        status = keys_carry_proofs(store, db, result->through.seq + 1, &carrier, &carried, e);
     if (status == 0 && anchor.seq < result->through.seq)
         status = audit_anchor_announce(store, db, &result->through, result->rows, order->by, e);
     if (status == 0)

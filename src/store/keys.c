@@ -17,14 +17,17 @@ static int upsert(struct db *db, const struct key_row *row, int64_t generation, 
     sqlite3_stmt *statement = db_statement(
         db,
         "INSERT INTO api_key (id, origin, description, roles, hash, was_plaintext,"
-        " allow_agents, deny_agents, rate_limit_per_minute, generation, created_at, expires_at)"
-        " VALUES (?1, 'file', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+        " allow_agents, deny_agents, rate_limit_per_minute, generation, created_at, expires_at,"
+        " budget_requests_per_day, budget_tokens_per_day)"
+        " VALUES (?1, 'file', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
         " ON CONFLICT (id) DO UPDATE SET origin = 'file', description = ?2, roles = ?3,"
         " hash = ?4, was_plaintext = ?5, allow_agents = ?6, deny_agents = ?7,"
-        " rate_limit_per_minute = ?8, generation = ?9, expires_at = ?11, removed_at = NULL"
+        " rate_limit_per_minute = ?8, generation = ?9, expires_at = ?11, removed_at = NULL,"
+        " budget_requests_per_day = ?12, budget_tokens_per_day = ?13"
         " WHERE (origin, description, roles, hash, was_plaintext, allow_agents, deny_agents,"
-        " rate_limit_per_minute, expires_at, removed_at)"
-        " IS NOT ('file', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?11, NULL)", e);
+        " rate_limit_per_minute, expires_at, removed_at, budget_requests_per_day,"
+        " budget_tokens_per_day)"
+        " IS NOT ('file', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?11, NULL, ?12, ?13)", e);
 
     if (statement == NULL)
         return AGW_ESTORE;
@@ -40,6 +43,8 @@ static int upsert(struct db *db, const struct key_row *row, int64_t generation, 
     sqlite3_bind_int64(statement, 9, generation);
     sqlite3_bind_int64(statement, 10, now);
     db_bind_time(statement, 11, row->expires_at);
+    db_bind_number(statement, 12, row->requests_per_day);
+    db_bind_number(statement, 13, row->tokens_per_day);
     return db_step(db, statement, e);
 }
 
@@ -282,6 +287,19 @@ static void show_roles(json_t *row)
     json_object_set_new(row, "roles", list);
 }
 
+/* As requests and files have it. */
+static void show_budget(json_t *row)
+{
+    static const char *const names[] = {"requests_per_day", "tokens_per_day"};
+    json_t *budget = json_object();
+
+    for (size_t i = 0; i < 2; i++) {
+        json_object_set(budget, names[i], json_object_get(row, names[i]));
+        json_object_del(row, names[i]);
+    }
+    json_object_set_new(row, "budget", budget);
+}
+
 /* Lists as what they say, truths as such; what the trail does not prove is not in force. */
 static json_t *shown(sqlite3_stmt *statement, bool proven)
 {
@@ -290,6 +308,7 @@ static json_t *shown(sqlite3_stmt *statement, bool proven)
     if (row == NULL)
         return NULL;
     show_roles(row);
+    show_budget(row);
     show_list(row, "allow_agents");
     show_list(row, "deny_agents");
     json_object_set_new(row, "hashed",
@@ -324,7 +343,8 @@ int keys_list(struct db *db, const struct key_filter *filter, json_t **list, str
     sqlite3_stmt *statement = db_statement(
         db, "SELECT k.id AS row_id, coalesce(former_id, k.id) AS id, description, origin,"
             " roles, health, NOT was_plaintext AS hashed, allow_agents, deny_agents,"
-            " rate_limit_per_minute, created_at, created_by, expires_at, last_used_at,"
+            " rate_limit_per_minute, budget_requests_per_day AS requests_per_day,"
+            " budget_tokens_per_day AS tokens_per_day, created_at, created_by, expires_at, last_used_at,"
             " rotated_at, rotated_by, overlap_until AS overlap_ends_at, revoked_at,"
             " revoked_by, removed_at FROM api_key k JOIN key_state s ON s.id = k.id"
             " WHERE (?1 IS NULL OR coalesce(former_id, k.id) = ?1)"

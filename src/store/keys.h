@@ -25,7 +25,8 @@ struct key_row {
     unsigned char hash[SHA_SIZE];
     int was_plaintext;
     int64_t expires_at;                   /* UTC ms, 0 = never */
-    int64_t rate_per_minute;              /* -1 = inherits */
+    int64_t rate_per_minute;              /* -1 = inherits, as do the budgets of a day */
+    int64_t requests_per_day, tokens_per_day;
     const char *allow_agents, *deny_agents; /* JSON arrays, NULL = inherits */
 };
 
@@ -57,6 +58,10 @@ struct key_record {
     const char *created_by, *rotated_by, *revoked_by;
     int64_t proof_seq;      /* of its row in the trail, where keys_live() looked for it */
 };
+
+/* A key that expired is remembered for so long, so that its users can be told from strangers
+ * in the audit; later its secret is just unknown. */
+enum { KEYS_REMEMBERED_DAYS = 7 };
 
 struct key_list {
     struct arena *arena; /* owns the texts and the array */
@@ -105,7 +110,7 @@ struct key_filter {
 };
 
 /* Array of {"id","description","origin","roles":[...],"health","hashed","allow_agents",
- * "deny_agents","rate_limit_per_minute","created_at","created_by","expires_at",
+ * "deny_agents","rate_limit_per_minute","budget":{...},"created_at","created_by","expires_at",
  * "last_used_at","rotated_at","rotated_by","overlap_ends_at","revoked_at","revoked_by",
  * "removed_at"}. `health` is the one of the view key_health, or "unrecorded" for what the
  * trail does not prove. */

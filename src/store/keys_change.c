@@ -195,7 +195,8 @@ static int insert(struct change *c, const struct key_row *row, struct err *e)
     sqlite3_stmt *statement = db_statement(
         c->db, "INSERT INTO api_key (id, origin, description, roles, hash, was_plaintext,"
                " allow_agents, deny_agents, rate_limit_per_minute, generation, created_at,"
-               " created_by, expires_at) VALUES (?, 'database', ?, ?, ?, 0, ?, ?, ?, 0, ?, ?, ?)",
+               " created_by, expires_at, budget_requests_per_day, budget_tokens_per_day)"
+               " VALUES (?, 'database', ?, ?, ?, 0, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
         e);
 
     if (statement == NULL)
@@ -211,6 +212,8 @@ static int insert(struct change *c, const struct key_row *row, struct err *e)
     sqlite3_bind_int64(statement, 8, c->now);
     db_bind_text(statement, 9, c->by);
     db_bind_time(statement, 10, row->expires_at);
+    db_bind_number(statement, 11, row->requests_per_day);
+    db_bind_number(statement, 12, row->tokens_per_day);
     return db_step(c->db, statement, e);
 }
 
@@ -364,7 +367,8 @@ int keys_carry_proofs(struct store *store, struct db *db, int64_t before_seq,
 {
     struct change c = {.store = store, .db = db, .row = *audit};
     struct key_list keys;
-    int status = keys_live(db, store_now(store), &keys, e);
+    int64_t since = store_now(store) - KEYS_REMEMBERED_DAYS * 86400000LL;
+    int status = keys_live(db, since, &keys, e);
 
     *count = 0;
     if (status != 0)

@@ -37,6 +37,12 @@ static int read_hash(sqlite3_stmt *statement, int column, unsigned char hash[SHA
     return hex == NULL && sqlite3_column_type(statement, column) != SQLITE_NULL ? -1 : 0;
 }
 
+static int64_t read_number(sqlite3_stmt *statement, int column)
+{
+    return sqlite3_column_type(statement, column) == SQLITE_NULL
+               ? -1 : sqlite3_column_int64(statement, column);
+}
+
 int keys_row_read(sqlite3_stmt *statement, struct arena *arena, struct key_record *record,
                   struct err *e)
 {
@@ -44,8 +50,9 @@ int keys_row_read(sqlite3_stmt *statement, struct arena *arena, struct key_recor
 
     memset(record, 0, sizeof *record);
     row->expires_at = sqlite3_column_int64(statement, 4);
-    row->rate_per_minute = sqlite3_column_type(statement, 5) == SQLITE_NULL
-                               ? -1 : sqlite3_column_int64(statement, 5);
+    row->rate_per_minute = read_number(statement, 5);
+    row->requests_per_day = read_number(statement, 17);
+    row->tokens_per_day = read_number(statement, 18);
     record->previous_until = sqlite3_column_int64(statement, 9);
     record->created_at = sqlite3_column_int64(statement, 10);
     record->rotated_at = sqlite3_column_int64(statement, 12);
@@ -79,6 +86,8 @@ static void add_text(struct buf *out, const char *name, const char *text)
 
 static void add_number(struct buf *out, const char *name, int64_t number)
 {
+    if (number == -1)
+        return;
     buf_printf(out, ",\"%s\":%lld", name, (long long)number);
 }
 
@@ -101,8 +110,9 @@ void keys_row_terms(const struct key_record *record, struct buf *text)
     add_text(text, "roles", row->roles);
     if (row->expires_at != 0)
         add_number(text, "expires_at", row->expires_at);
-    if (row->rate_per_minute != -1)
-        add_number(text, "rate_limit_per_minute", row->rate_per_minute);
+    add_number(text, "rate_limit_per_minute", row->rate_per_minute);
+    add_number(text, "requests_per_day", row->requests_per_day);
+    add_number(text, "tokens_per_day", row->tokens_per_day);
     if (row->allow_agents != NULL)
         buf_printf(text, ",\"allow_agents\":%s", row->allow_agents);
     if (row->deny_agents != NULL)

@@ -61,7 +61,7 @@ static int teardown(void **state)
 static void create(struct scene *s, const char *id, const char *allow, int64_t expires_at,
                    char secret[KEY_SECRET_SIZE])
 {
-    struct key_row row = {.id = id, .roles = "client", .rate_per_minute = -1,
+    struct key_row row = {.id = id, .roles = "client", .rate_per_minute = -1, .requests_per_day = -1, .tokens_per_day = -1,
                           .allow_agents = allow, .expires_at = expires_at};
     struct key_list done;
 
@@ -235,7 +235,7 @@ static void a_set_is_read_when_a_key_changed(void **state)
 static void a_key_of_the_file_is_not_ours(void **state)
 {
     struct scene *s = *state;
-    struct key_row row = {.id = "dev", .roles = "client", .rate_per_minute = -1};
+    struct key_row row = {.id = "dev", .roles = "client", .rate_per_minute = -1, .requests_per_day = -1, .tokens_per_day = -1};
     char secret[KEY_SECRET_SIZE];
     struct key_list done;
 
@@ -306,7 +306,7 @@ static void a_proven_row_may_be_nonsense(void **state)
     struct scene *s = *state;
     char secret[KEY_SECRET_SIZE];
     struct key_row row = {.id = "bad", .roles = "client", .allow_agents = "[2]",
-                          .rate_per_minute = -1};
+                          .rate_per_minute = -1, .requests_per_day = -1, .tokens_per_day = -1};
 
     create(s, "a", NULL, 0, secret);
     assert_int_equal(keys_create(s->f->store, &row, "x", &s->audit, NULL, &s->e), 0);
@@ -325,7 +325,7 @@ static void try_everything(void *arg)
 {
     struct scene *s = arg;
     char secret[KEY_SECRET_SIZE];
-    struct key_row row = {.id = "new", .roles = "client", .rate_per_minute = -1,
+    struct key_row row = {.id = "new", .roles = "client", .rate_per_minute = -1, .requests_per_day = -1, .tokens_per_day = -1,
                           .allow_agents = "[\"x\"]", .expires_at = 9000000000000};
     struct key_list done;
     struct db *db;

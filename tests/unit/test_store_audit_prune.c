@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "store/audit_prune.h"
+#include "store/keys.h"
 #include "store/overrides.h"
 #include "store_fixture.h"
 #include "util/clock.h"
@@ -403,6 +404,44 @@ static void others_go_on_meanwhile(void **state)
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
+static size_t live_keys(struct store *store)
+{
+    struct key_list list;
+    struct err e;
+    struct db *db = store_acquire(store, &e);
+    size_t count;
+
+    assert_int_equal(keys_live(db, store_now(store), &list, &e), 0);
+    count = list.count;
+    key_list_clear(&list);
+    store_release(store, db);
+    return count;
+}
+
+/* Keys live for years: their proofs must not keep the trail from being cut. */
+static void proofs_of_keys_go_on_in_new_rows(void **state)
+{
+    struct fixture *f = *state;
+    struct key_row key = {.id = "ci", .roles = "client", .rate_per_minute = -1,
+                          .requests_per_day = -1, .tokens_per_day = -1};
+    struct audit_row row = fixture_row("", "boss", NULL);
+    struct audit_pruned result;
+    struct audit_verdict v;
+    struct err e;
+
+    row.ts = clock_wall_ms() - 100 * DAY;
+    assert_int_equal(keys_create(f->store, &key, "boss", &row, NULL, &e), 0);
+    fill(f->store, 20, 90, 0);
+    result = must_prune(f->store, 10);
+    assert_true(result.removed > 10);
+    assert_null(result.kept_for);
+    assert_int_equal(live_keys(f->store), 1);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM audit_event WHERE kind ="
+                                       " 'key.carried' AND place = 'key:ci'"), 1);
+    v = verify(f->store, NULL);
+    assert_true(audit_verdict_ok(&v));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +457,7 @@ int main(void)
         cmocka_unit_test(a_deletion_cannot_pass_for_pruning),
         CASE(a_death_on_the_way_leaves_a_whole_chain),
         CASE(others_go_on_meanwhile),
+        CASE(proofs_of_keys_go_on_in_new_rows),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

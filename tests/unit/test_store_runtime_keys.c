@@ -18,7 +18,7 @@
 
 static const struct key_row terms = {
     .id = "ci", .description = "Build 'server'", .roles = "client,admin", .hash = {1, 2, 3},
-    .rate_per_minute = 120, .allow_agents = "[\"labs/*\"]", .deny_agents = "[]"};
+    .rate_per_minute = 120, .requests_per_day = -1, .tokens_per_day = 5000, .allow_agents = "[\"labs/*\"]", .deny_agents = "[]"};
 
 static int try_create(struct fixture *f, const struct key_row *row, struct err *e)
 {
@@ -96,6 +96,8 @@ static void a_key_is_stored_as_it_was_made(void **state)
     assert_string_equal(key->row.allow_agents, "[\"labs/*\"]");
     assert_string_equal(key->row.deny_agents, "[]");
     assert_int_equal(key->row.rate_per_minute, 120);
+    assert_int_equal(key->row.requests_per_day, -1);
+    assert_int_equal(key->row.tokens_per_day, 5000);
     assert_int_equal(key->row.expires_at, 0);
     assert_int_equal(key->previous_until, 0);
     assert_string_equal(key->created_by, "boss");
@@ -257,6 +259,8 @@ static void T37_a_key_that_the_trail_does_not_know_is_none(void **state)
         "UPDATE api_key SET deny_agents = NULL",
         "UPDATE api_key SET rate_limit_per_minute = NULL",
         "UPDATE api_key SET rate_limit_per_minute = 121",
+        "UPDATE api_key SET budget_requests_per_day = 0",
+        "UPDATE api_key SET budget_tokens_per_day = NULL",
         "UPDATE api_key SET expires_at = NULL",
         "UPDATE api_key SET expires_at = expires_at + 1",
         "UPDATE api_key SET previous_hash = hash, previous_until = 9000000000000",
