@@ -7,7 +7,9 @@
 
 json_t *decision_json_place(const struct config_place *place)
 {
-    return place->line == 0 ? json_null() : json_sprintf("%s:%d", place->file, place->line);
+    if (place->line == 0) /* "key:ID": a list of a key made at run time */
+        return json_values_text(place->file);
+    return json_sprintf("%s:%d", place->file, place->line);
 }
 
 static json_t *step_json(const struct decision_step *step)
@@ -15,10 +17,10 @@ static json_t *step_json(const struct decision_step *step)
     json_t *json = json_pack("{s:s,s:b,s:b,s:o}", "rule", step->rule, "present", step->present,
                              "matched", step->matched, "pattern", json_values_text(step->pattern));
 
-    if (json != NULL && step->place.line != 0) {
+    if (json != NULL && step->place.file != NULL)
         json_object_set_new(json, "file", json_string(step->place.file));
+    if (json != NULL && step->place.line != 0)
         json_object_set_new(json, "line", json_integer(step->place.line));
-    }
     return json;
 }
 

@@ -181,17 +181,19 @@ static int finish(struct report *r)
 static int report(struct call *call, const struct past *past, const struct policy *policy,
                   int64_t at)
 {
-    const struct config_security *security = &policy->config->security;
+    size_t count = authenticate_count(policy->keys);
     struct report r = {.call = call};
     struct progress progress;
     int status;
 
     buf_init(&r.row, 1 << 20);
-    progress_begin(&progress, "keys", (int64_t)security->key_count);
+    progress_begin(&progress, "keys", (int64_t)count);
     begin(&r, past, policy, at);
-    for (size_t i = 0; i < security->key_count; i++) {
-        if (is_wanted(call, "key", security->keys[i].id))
-            walk_agents(&r, policy, &security->keys[i], at);
+    for (size_t i = 0; i < count; i++) {
+        const struct config_key *key = authenticate_key(policy->keys, i);
+
+        if (is_wanted(call, "key", key->id))
+            walk_agents(&r, policy, key, at);
         progress_step(&progress, (int64_t)i);
     }
     progress_end(&progress);

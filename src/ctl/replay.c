@@ -158,7 +158,7 @@ static int64_t proposed_expiry(struct replay *r, const char *key_id)
 
     if (history_at(r->history, &(struct moment){.at = 0}, &policy, &e) != 0)
         return 0;
-    key = explain_find_key(policy, key_id);
+    key = policy_find_key(policy, key_id);
     return key == NULL ? 0 : key->expires_at;
 }
 

@@ -73,6 +73,16 @@ const struct config_key *authenticate_find_id(const struct key_index *index, con
     return found == NULL ? NULL : *found;
 }
 
+size_t authenticate_count(const struct key_index *index)
+{
+    return index->count;
+}
+
+const struct config_key *authenticate_key(const struct key_index *index, size_t number)
+{
+    return index->by_id[number];
+}
+
 static void add_file(struct key_index *index, const struct config_security *security)
 {
     for (size_t i = 0; i < security->key_count; i++) {

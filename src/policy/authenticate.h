@@ -16,6 +16,10 @@ struct key_index *authenticate_index_new(const struct config_security *security,
                                          const struct key_set *set);
 void authenticate_index_free(struct key_index **index);
 
+/* How many keys there are, and the one with a number, in the order of ids. */
+size_t authenticate_count(const struct key_index *index);
+const struct config_key *authenticate_key(const struct key_index *index, size_t number);
+
 /* The key with this id, NULL when there is none. */
 const struct config_key *authenticate_find_id(const struct key_index *index, const char *id);
 

@@ -47,21 +47,11 @@ static bool is_denied_without_blockers(const struct policy *policy,
     return !d.allowed;
 }
 
-const struct config_key *explain_find_key(const struct policy *policy, const char *id)
-{
-    const struct config_security *security = &policy->config->security;
-
-    for (size_t i = 0; i < security->key_count; i++)
-        if (strcmp(security->keys[i].id, id) == 0)
-            return &security->keys[i];
-    return NULL;
-}
-
 void explain_request(const struct policy *policy, const char *key_id, const char *agent,
                      const char *ns, bool served, int64_t now, struct explanation *x)
 {
     const struct config_security *security = &policy->config->security;
-    const struct config_key *key = explain_find_key(policy, key_id);
+    const struct config_key *key = policy_find_key(policy, key_id);
 
     x->key = key;
     x->blocker_count = 0;

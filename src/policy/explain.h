@@ -32,9 +32,6 @@ struct explanation {
 int explain_status(const struct config_key *key, bool served, const struct decision *decision,
                    int64_t now);
 
-/* NULL when there is no such key. */
-const struct config_key *explain_find_key(const struct policy *policy, const char *id);
-
 /* `agent` is namespace/name. Pointers in *explanation lead into `policy`. */
 void explain_request(const struct policy *policy, const char *key_id, const char *agent,
                      const char *ns, bool served, int64_t now, struct explanation *explanation);

@@ -12,6 +12,7 @@ enum { CONFIGS_MAX = 32 }; /* kept at once: a batch asks for some of them again 
 
 struct known {
     struct config *config;
+    struct key_set *runtime; /* those of `keys`; one of the moments that were asked for */
     struct key_index *keys;
     void *derived;
 };
@@ -20,6 +21,9 @@ struct history {
     struct db *db;
     char *origin;
     struct policy_hooks hooks;
+    struct key_list ever;        /* every run-time key; owns the texts */
+    struct key_set *runtime;     /* the ones from `from` until `until` */
+    int64_t from, until;
     struct override_list all;    /* every override; owns the texts */
     struct override_list active; /* of the moment; borrows them */
     struct known known[CONFIGS_MAX], proposed;
@@ -32,6 +36,7 @@ static void forget(struct history *h, struct known *known)
     if (known->derived != NULL)
         h->hooks.drop(known->derived);
     authenticate_index_free(&known->keys);
+    key_set_release(&known->runtime);
     config_release(&known->config);
     memset(known, 0, sizeof *known);
 }
@@ -50,6 +55,8 @@ int history_open(struct db *db, const char *origin, const struct policy_hooks *h
     h->db = db;
     h->hooks = *hooks;
     status = db == NULL ? 0 : overrides_list(db, 0, 1, &h->all, e);
+    if (status == 0 && db != NULL)
+        status = keys_ever(db, &h->ever, e);
     if (status == 0) {
         h->active.items = calloc(h->all.count + 1, sizeof *h->active.items);
         if (h->active.items == NULL)
@@ -70,6 +77,8 @@ void history_close(struct history **history)
     for (size_t i = 0; i < h->count; i++)
         forget(h, &h->known[i]);
     forget(h, &h->proposed);
+    key_set_release(&h->runtime);
+    key_list_clear(&h->ever);
     free(h->active.items); /* its texts are those of `all` */
     override_list_clear(&h->all);
     free(h->origin);
@@ -82,9 +91,8 @@ static int remember(struct history *h, struct config *config, struct known *know
                     struct err *e)
 {
     known->config = config;
-    known->keys = authenticate_index_new(&config->security);
     known->derived = h->hooks.derive(h->hooks.arg, config, e);
-    if (known->keys != NULL && known->derived != NULL)
+    if (known->derived != NULL)
         return 0;
     forget(h, known);
     return err_set(e, AGW_ENOMEM, "history");
@@ -118,7 +126,7 @@ static int read_generation(struct history *h, int64_t generation, struct config 
     return status;
 }
 
-static int find_generation(struct history *h, int64_t generation, const struct known **found,
+static int find_generation(struct history *h, int64_t generation, struct known **found,
                            struct err *e)
 {
     struct known *known;
@@ -146,7 +154,7 @@ static int find_generation(struct history *h, int64_t generation, const struct k
 }
 
 static int find_config(struct history *h, const struct moment *moment,
-                       const struct known **found, struct err *e)
+                       struct known **found, struct err *e)
 {
     int64_t generation = moment->generation;
     int status = 0;
@@ -184,16 +192,39 @@ static void list_active(struct history *h, const struct moment *moment)
     }
 }
 
+/* Makes known->keys the index of the configuration's keys and the run-time keys of then. */
+static int find_keys(struct history *h, struct known *known, int64_t at, struct err *e)
+{
+    int status = 0;
+
+    if (h->runtime == NULL || at < h->from || at >= h->until) {
+        key_set_release(&h->runtime);
+        status = key_set_as_of(&h->ever, at, &h->runtime, &h->from, &h->until, e);
+    }
+    if (status != 0 || known->runtime == h->runtime)
+        return status;
+    authenticate_index_free(&known->keys);
+    key_set_release(&known->runtime);
+    known->keys = authenticate_index_new(&known->config->security, h->runtime);
+    if (known->keys == NULL)
+        return err_set(e, AGW_ENOMEM, "history");
+    known->runtime = key_set_acquire(h->runtime);
+    return 0;
+}
+
 int history_at(struct history *h, const struct moment *moment, const struct policy **policy,
                struct err *e)
 {
-    const struct known *known = NULL;
+    struct known *known = NULL;
     int status = find_config(h, moment, &known, e);
 
+    if (status == 0)
+        status = find_keys(h, known, moment->at, e);
     if (status != 0)
         return status;
     list_active(h, moment);
     h->policy = (struct policy){.config = known->config, .keys = known->keys,
+                                .runtime = known->runtime,
                                 .derived = known->derived, .overrides = h->active};
     *policy = &h->policy;
     return 0;

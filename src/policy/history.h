@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The policy of a moment, present or past, put together from what the database keeps:
- * configurations by generation, and overrides with their beginnings and ends. For explanations
- * and reviews, not for the request path. One thread.
+ * configurations by generation, and overrides and run-time keys with their beginnings and ends.
+ * For explanations and reviews, not for the request path. One thread.
  */
 #ifndef AGW_POLICY_HISTORY_H
 #define AGW_POLICY_HISTORY_H
@@ -19,7 +19,7 @@ struct moment {
 };
 
 /* `origin` as in store/configurations.h; `db` is used until history_close(), NULL: there is none,
- * so no overrides, and no policy but what is proposed. The `derive` and
+ * so no overrides and no run-time keys, and no policy but what is proposed. The `derive` and
  * `drop` of `hooks` are called for each configuration that is read; the others are not. */
 int history_open(struct db *db, const char *origin, const struct policy_hooks *hooks,
                  struct history **history, struct err *e);

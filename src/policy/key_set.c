@@ -8,6 +8,7 @@
 
 #include "util/log.h"
 
+enum { PAST_MAX = 1 << 30 };
 static const int64_t remembered_ms = KEYS_REMEMBERED_DAYS * 86400000LL;
 
 /* Roles as a shell user reads them. */
@@ -131,6 +132,10 @@ static int fill_all(struct key_set *set, struct err *e)
 {
     struct key_record *records = set->list.items;
 
+    set->keys = calloc(set->list.count + 1, sizeof *set->keys);
+    set->last_used = calloc(set->list.count + 1, sizeof *set->last_used);
+    if (set->keys == NULL || set->last_used == NULL)
+        return err_set(e, AGW_ENOMEM, "keys");
     for (size_t i = 0; i < set->list.count; i++) {
         int status = key_set_fill(&records[i].row, set->list.arena, &set->keys[set->count], e);
 
@@ -160,19 +165,6 @@ static void take_uses(struct key_set *set, struct key_set *from)
     }
 }
 
-static int read_new(struct db *db, int64_t now, struct key_set *set, struct err *e)
-{
-    int status = keys_live(db, now - remembered_ms, &set->list, e);
-
-    if (status != 0)
-        return status;
-    set->keys = calloc(set->list.count + 1, sizeof *set->keys);
-    set->last_used = calloc(set->list.count + 1, sizeof *set->last_used);
-    if (set->keys == NULL || set->last_used == NULL)
-        return err_set(e, AGW_ENOMEM, "keys");
-    return fill_all(set, e);
-}
-
 /* The revision is read first: what changes while we read is read again next time. */
 int key_set_read(struct db *db, int64_t now, struct key_set *running, struct key_set **set,
                  struct err *e)
@@ -185,8 +177,7 @@ int key_set_read(struct db *db, int64_t now, struct key_set *running, struct key
     if (status != 0)
         return status;
     if (running != NULL && running->revision == revision) {
-        atomic_fetch_add(&running->users, 1);
-        *set = running;
+        *set = key_set_acquire(running);
         return 0;
     }
     fresh = calloc(1, sizeof *fresh);
@@ -194,7 +185,9 @@ int key_set_read(struct db *db, int64_t now, struct key_set *running, struct key
         return err_set(e, AGW_ENOMEM, "keys");
     atomic_init(&fresh->users, 1);
     fresh->revision = revision;
-    status = read_new(db, now, fresh, e);
+    status = keys_live(db, now - remembered_ms, &fresh->list, e);
+    if (status == 0)
+        status = fill_all(fresh, e);
     if (status != 0) {
         key_set_release(&fresh);
         return status;
@@ -203,6 +196,60 @@ int key_set_read(struct db *db, int64_t now, struct key_set *running, struct key
         take_uses(fresh, running);
     *set = fresh;
     return 0;
+}
+
+static void narrow(int64_t change, int64_t at, int64_t *from, int64_t *until)
+{
+    if (change == 0)
+        return;
+    if (change <= at && change > *from)
+        *from = change;
+    if (change > at && change < *until)
+        *until = change;
+}
+
+static bool lived(const struct key_record *key, int64_t at)
+{
+    return key->created_at <= at && (key->revoked_at == 0 || at < key->revoked_at) &&
+           (key->removed_at == 0 || at < key->removed_at);
+}
+
+int key_set_as_of(const struct key_list *ever, int64_t at, struct key_set **set, int64_t *from,
+                  int64_t *until, struct err *e)
+{
+    struct key_set *past = calloc(1, sizeof *past);
+    int status;
+
+    *set = NULL;
+    *from = INT64_MIN;
+    *until = INT64_MAX;
+    if (past == NULL)
+        return err_set(e, AGW_ENOMEM, "keys");
+    atomic_init(&past->users, 1);
+    past->list.arena = arena_new(PAST_MAX);
+    if (past->list.arena != NULL)
+        past->list.items =
+            arena_alloc(past->list.arena, (ever->count + 1) * sizeof *past->list.items);
+    for (size_t i = 0; past->list.items != NULL && i < ever->count; i++) {
+        const struct key_record *key = &ever->items[i];
+
+        narrow(key->created_at, at, from, until);
+        narrow(key->revoked_at, at, from, until);
+        narrow(key->removed_at, at, from, until);
+        if (lived(key, at))
+            past->list.items[past->list.count++] = *key;
+    }
+    status = past->list.items == NULL ? err_set(e, AGW_ENOMEM, "keys") : fill_all(past, e);
+    if (status != 0)
+        key_set_release(&past);
+    *set = past;
+    return status;
+}
+
+struct key_set *key_set_acquire(struct key_set *set)
+{
+    atomic_fetch_add(&set->users, 1);
+    return set;
 }
 
 void key_set_release(struct key_set **set)

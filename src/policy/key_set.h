@@ -32,6 +32,11 @@ int key_set_fill(const struct key_row *row, struct arena *arena, struct config_k
  * the uses `running` still holds. `running` may be NULL. *set has one user. */
 int key_set_read(struct db *db, int64_t now, struct key_set *running, struct key_set **set,
                  struct err *e);
+/* The keys of a moment, out of every key there ever was (which must outlive the set). The set
+ * is the same from *from until *until (exclusive). */
+int key_set_as_of(const struct key_list *ever, int64_t at, struct key_set **set, int64_t *from,
+                  int64_t *until, struct err *e);
+struct key_set *key_set_acquire(struct key_set *set);
 void key_set_release(struct key_set **set);
 
 /* Whether `key` is one of the set. */

@@ -55,6 +55,7 @@ struct key_record {
     unsigned char previous_hash[SHA_SIZE];
     int64_t previous_until; /* until when the previous secret is valid; 0 = there is none */
     int64_t created_at, rotated_at, revoked_at, last_used_at; /* 0 = not */
+    int64_t removed_at;     /* when an expired key's id was taken by another; 0 = not */
     const char *created_by, *rotated_by, *revoked_by;
     int64_t proof_seq;      /* of its row in the trail, where keys_live() looked for it */
 };
@@ -77,9 +78,9 @@ int keys_revision(struct db *db, int64_t *revision, struct err *e);
  * not as the trail has it is logged (`api_key.unrecorded`) and left out. */
 int keys_live(struct db *db, int64_t expired_after, struct key_list *list, struct err *e);
 
-/* Those that were neither revoked nor expired at `at`, for explanations of the past: secrets
- * are not in it, and nothing is proved. Ids are those of that time. */
-int keys_as_of(struct db *db, int64_t at, struct key_list *list, struct err *e);
+/* Every run-time key there ever was, under the id it had, by id and then by age: for
+ * explanations of the past. Secrets are not in it, and nothing is proved. */
+int keys_ever(struct db *db, struct key_list *list, struct err *e);
 
 /* The changes. Each is one transaction with its audit row (`audit` is a template: kind, place
  * and detail are filled in) and raises the revisions, so it holds for every request that

@@ -53,6 +53,7 @@ int keys_row_read(sqlite3_stmt *statement, struct arena *arena, struct key_recor
     row->rate_per_minute = read_number(statement, 5);
     row->requests_per_day = read_number(statement, 17);
     row->tokens_per_day = read_number(statement, 18);
+    record->removed_at = sqlite3_column_int64(statement, 19);
     record->previous_until = sqlite3_column_int64(statement, 9);
     record->created_at = sqlite3_column_int64(statement, 10);
     record->rotated_at = sqlite3_column_int64(statement, 12);
@@ -253,23 +254,21 @@ int keys_live(struct db *db, int64_t expired_after, struct key_list *list, struc
     return read_list(db, statement, true, list, e);
 }
 
-int keys_as_of(struct db *db, int64_t at, struct key_list *list, struct err *e)
+int keys_ever(struct db *db, struct key_list *list, struct err *e)
 {
     sqlite3_stmt *statement = db_statement(
         db, "SELECT " KEYS_ROW_COLUMNS " FROM api_key k WHERE k.origin = 'database'"
-            " AND k.created_at <= ?1 AND (k.revoked_at IS NULL OR k.revoked_at > ?1)"
-            " AND (k.expires_at IS NULL OR k.expires_at > ?1)"
-            " ORDER BY coalesce(k.former_id, k.id)", e);
+            " ORDER BY coalesce(k.former_id, k.id), k.created_at", e);
     int status;
 
     memset(list, 0, sizeof *list);
     if (statement == NULL)
         return AGW_ESTORE;
-    sqlite3_bind_int64(statement, 1, at);
     status = read_list(db, statement, false, list, e);
     for (size_t i = 0; i < list->count; i++) {
         memset(list->items[i].row.hash, 0, SHA_SIZE);
         memset(list->items[i].previous_hash, 0, SHA_SIZE);
+        list->items[i].previous_until = 0;
     }
     return status;
 }

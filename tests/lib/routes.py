@@ -8,6 +8,7 @@ from wire import chat_body
 CHAT = chat_body("mock/ok")
 PREVIEW = {"agent": "mock/ok"}
 GRANT = {"agent": "vault/matrix", "ttl_seconds": 1, "reason": "matrix"}
+KEY = {"id": "matrix", "ttl_seconds": 1, "description": "matrix"}
 CLIENT, AUDITOR, ADMIN = "client", "auditor", "admin"
 
 # The contract's table: method, path, roles that may, body. No roles: open to everybody.
@@ -23,6 +24,9 @@ ROUTES = [
     ("DELETE", "/security/overrides/ovr_0000000000000000", {ADMIN}, None),
     ("POST", "/security/refresh", {ADMIN}, None),
     ("GET", "/security/keys", {ADMIN}, None),
+    ("POST", "/security/keys", {ADMIN}, KEY),
+    ("POST", "/security/keys/key_0000000/rotate", {ADMIN}, {}),
+    ("DELETE", "/security/keys/key_0000000", {ADMIN}, None),
     ("GET", "/security/audit", {ADMIN, AUDITOR}, None),
     ("GET", "/security/audit/verify", {ADMIN, AUDITOR}, None),
     ("GET", "/agents", {ADMIN, AUDITOR}, None),

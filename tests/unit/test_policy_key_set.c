@@ -231,6 +231,39 @@ static void a_set_is_read_when_a_key_changed(void **state)
     assert_int_equal(s->set->last_used[1], 0);
 }
 
+/* At each moment those that had been made and had not ended; and for how long that is so. */
+static void the_past_is_kept(void **state)
+{
+    static const struct {
+        int64_t at;
+        const char *ids;
+        int64_t from, until;
+    } cases[] = {{50, "", INT64_MIN, 100}, {100, "a", 100, 150}, {150, "a b", 150, 200},
+                 {199, "a b", 150, 200}, {200, "b", 200, 300}, {299, "b", 200, 300},
+                 {300, "", 300, 400}, {400, "a", 400, INT64_MAX}};
+    static const struct key_row a = {.id = "a", .roles = "client"};
+    static const struct key_row b = {.id = "b", .roles = "admin", .expires_at = 7};
+    struct key_record records[] = {
+        {.row = a, .created_at = 100, .revoked_at = 200}, {.row = a, .created_at = 400},
+        {.row = b, .created_at = 150, .removed_at = 300}};
+    const struct key_list ever = {.count = 3, .items = records};
+    struct scene *s = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int64_t from, until;
+        char ids[32] = "";
+        size_t used = 0;
+
+        assert_int_equal(key_set_as_of(&ever, cases[i].at, &s->set, &from, &until, &s->e), 0);
+        for (size_t j = 0; j < s->set->count; j++)
+            used += (size_t)snprintf(ids + used, sizeof ids - used, "%s%s", j == 0 ? "" : " ",
+                                     s->set->keys[j].id);
+        assert_string_equal(ids, cases[i].ids);
+        assert_true(from == cases[i].from && until == cases[i].until);
+        key_set_release(&s->set);
+    }
+}
+
 /* A key of the file belongs to the file, and says where it stands. */
 static void a_key_of_the_file_is_not_ours(void **state)
 {
@@ -391,6 +424,7 @@ int main(void)
         TEST(the_old_secret_ends_with_the_overlap),
         TEST(expiry_ends_both_secrets),
         TEST(a_set_is_read_when_a_key_changed),
+        TEST(the_past_is_kept),
         TEST(a_key_of_the_file_is_not_ours),
         TEST(of_two_with_one_id_the_file_counts),
         TEST(rows_that_no_key_has_are_left_out),

@@ -182,9 +182,15 @@ static void an_id_is_free_when_its_key_has_ended(void **state)
     assert_int_equal(fixture_number(f, "SELECT count(*) FROM key_health WHERE id = 'ci' AND"
                                        " health IN ('revoked', 'removed', 'no expiry')"), 3);
     db = store_acquire(f->store, &e);
-    assert_int_equal(keys_as_of(db, store_now(f->store), &list, &e), 0);
+    assert_int_equal(keys_ever(db, &list, &e), 0);
     store_release(f->store, db);
-    assert_int_equal(list.count, 1);
+    assert_int_equal(list.count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(list.items[i].row.id, "ci");
+        assert_int_equal(list.items[i].row.hash[0], 0); /* no secrets of the past */
+    }
+    assert_true(list.items[0].revoked_at > 0 && list.items[1].removed_at > 0);
+    assert_int_equal(list.items[2].revoked_at + list.items[2].removed_at, 0);
     key_list_clear(&list);
 }
 
@@ -206,42 +212,6 @@ static void grants_are_not_inherited(void **state)
     assert_non_null(strstr(e.message, "ovr_1"));
     assert_int_equal(overrides_revoke(f->store, "ovr_1", "boss", &row, NULL, &e), 0);
     assert_int_equal(try_create(f, &terms, &e), 0);
-}
-
-static void the_past_is_kept(void **state)
-{
-    static const struct {
-        int64_t at;
-        const char *ids;
-    } cases[] = {{50, ""}, {100, "a"}, {150, "a b"}, {199, "a b"}, {200, "b"}, {299, "b"},
-                 {300, ""}, {400, "a"}};
-    struct fixture *f = *state;
-    struct err e;
-    struct db *db;
-
-    create(f, "a", 1, 0);
-    create(f, "b", 2, 0);
-    assert_int_equal(revoke(f, "a", &e), 0);
-    create(f, "a", 3, 0);
-    fixture_sql(f, "UPDATE api_key SET created_at = 100, revoked_at = 200 WHERE former_id = 'a';"
-                   "UPDATE api_key SET created_at = 150, expires_at = 300 WHERE id = 'b';"
-                   "UPDATE api_key SET created_at = 400 WHERE id = 'a'");
-    db = store_acquire(f->store, &e);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct key_list list;
-        char ids[32] = "";
-        size_t used = 0;
-
-        assert_int_equal(keys_as_of(db, cases[i].at, &list, &e), 0);
-        for (size_t j = 0; j < list.count; j++) {
-            used += (size_t)snprintf(ids + used, sizeof ids - used, "%s%s", j == 0 ? "" : " ",
-                                     list.items[j].row.id);
-            assert_int_equal(list.items[j].row.hash[0], 0); /* no secrets of the past */
-        }
-        assert_string_equal(ids, cases[i].ids);
-        key_list_clear(&list);
-    }
-    store_release(f->store, db);
 }
 
 /* T37: what a shell, or a failing disk, can do to a row. None of it is a key then. */
@@ -485,7 +455,6 @@ int main(void)
         TEST(revoked_once_and_for_good),
         TEST(an_id_is_free_when_its_key_has_ended),
         TEST(grants_are_not_inherited),
-        TEST(the_past_is_kept),
         TEST(T37_a_key_that_the_trail_does_not_know_is_none),
         TEST(T37_nothing_ended_comes_back),
         TEST(T37_nothing_unproven_gets_a_proof),
