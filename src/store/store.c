@@ -20,7 +20,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-enum { POOL_IDLE_MAX = 32, CHECKPOINT_PAGES = 2048, PERSIST_TIME_MS = 1000 };
+enum { POOL_IDLE_MAX = 32, CHECKPOINT_PAGES = 2048, AGAIN_PAGES = 16, PERSIST_TIME_MS = 1000 };
 
 /* What all processes of the database share without asking it. Lies in a region with room
  * for later members, since a region cannot change its size. */
@@ -339,7 +339,8 @@ static void raise_revision(struct store *store, uint64_t revision)
 }
 
 /* PASSIVE waits for nobody. While a reader holds the log's end it cannot be begun anew and
- * keeps growing: the next attempt is due only after as many new pages again. */
+ * keeps growing: the next attempt is due only after as many new pages again. One that failed is
+ * due soon: on a full disk the log must not take the room that was made. */
 static void checkpoint(struct store *store, struct db *db)
 {
     int pages = db_log_pages(db), last = atomic_load(&store->shared->checkpointed);
@@ -355,7 +356,8 @@ static void checkpoint(struct store *store, struct db *db)
         return;
     result = sqlite3_wal_checkpoint_v2(db_handle(db), "main", SQLITE_CHECKPOINT_PASSIVE,
                                        &in_log, &moved);
-    atomic_store(&store->shared->checkpointed, pages);
+    atomic_store(&store->shared->checkpointed,
+                 result == SQLITE_OK ? pages : pages - CHECKPOINT_PAGES + AGAIN_PAGES);
     atomic_store(&store->shared->log_number, log);
     if (result != SQLITE_OK)
         log_message(LOG_WARN, "store.checkpoint", "%s", sqlite3_errstr(result));

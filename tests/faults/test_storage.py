@@ -108,7 +108,10 @@ def test_T30_now_and_then_a_write_or_sync_fails_under_load(make, shim):
 def small_disk(directory):
     path = directory / "disk"
     path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0755", "tmpfs", path], check=True)
+    # The rows that are written between the fills want room, too.
+    size = 24 + count("AGW_FAULT_FILLS", 2, 6, 60) // 2
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}m,mode=0755", "tmpfs", path],
+                   check=True)
     yield path
     subprocess.run(["umount", "-l", path], check=True)
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "store/db.h"
@@ -21,6 +22,7 @@
 #include "store/now.h"
 #include "store_fixture.h"
 #include "util/clock.h"
+#include "util/log.h"
 
 static void a_fresh_database_has_the_newest_schema(void **state)
 {
@@ -515,6 +517,48 @@ static void a_log_begun_anew_is_checkpointed_at_once(void **state)
     }
 }
 
+/* Another process holds SQLite's lock for checkpoints (byte 121 of the index file). */
+static void a_failed_checkpoint_is_tried_again_soon(void **state)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 121, .l_len = 1};
+    struct fixture *f = *state;
+    struct audit_row rows[100];
+    char path[160], detail[4000];
+    int calls = 0, held[2];
+    pid_t pid;
+
+    memset(detail, 'x', sizeof detail - 1);
+    detail[sizeof detail - 1] = '\0';
+    for (int i = 0; i < 100; i++) {
+        rows[i] = fixture_row("end", "dev", "default/a");
+        rows[i].detail = detail;
+    }
+    log_set_level(LOG_ERROR + 1);
+    store_on_checkpoint(f->store, count_call, &calls);
+    fixture_append(f->store, rows, 1);
+    snprintf(path, sizeof path, "%s-shm", f->database);
+    assert_int_equal(pipe(held), 0);
+    pid = fork();
+    if (pid == 0) {
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+
+        if (fd < 0 || fcntl(fd, F_SETLK, &lock) != 0 || write(held[1], "x", 1) != 1)
+            _exit(1);
+        pause();
+    }
+    assert_int_equal(read(held[0], path, 1), 1);
+    for (int i = 0; i < 30; i++)
+        fixture_append(f->store, rows, 100);
+    assert_int_equal(calls, 0);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    fixture_append(f->store, rows, 16);
+    assert_int_equal(calls, 1);
+    log_set_level(LOG_WARN);
+    close(held[0]);
+    close(held[1]);
+}
+
 struct told {
     int begun, done, checkpoints;
 };
@@ -591,6 +635,7 @@ int main(void)
         TEST(a_reader_does_not_hold_the_log),
         TEST(the_log_is_checkpointed),
         TEST(a_log_begun_anew_is_checkpointed_at_once),
+        TEST(a_failed_checkpoint_is_tried_again_soon),
         TEST(a_commit_is_told_before_its_checkpoint),
     };
 
