@@ -2,7 +2,7 @@
 EXTRA_DIST += \
   .ci/run contrib/quickstart \
   .clang-tidy contrib/ci/analyze contrib/ci/check contrib/ci/compile-commands \
-  contrib/ci/coverage \
+  contrib/ci/coverage contrib/ci/fuzz-libraries \
   contrib/ci/tidy contrib/ci/try-quickstart \
   contrib/lint/banned contrib/lint/documents contrib/lint/floors contrib/lint/headers \
   contrib/lint/heads contrib/lint/leftovers contrib/lint/lengths contrib/lint/manuals \

@@ -13,7 +13,7 @@ tests_fuzz_fuzz_records_SOURCES = tests/fuzz/fuzz_records.c
 tests_fuzz_fuzz_uri_SOURCES = tests/fuzz/fuzz_uri.c
 tests_fuzz_fuzz_sse_SOURCES = tests/fuzz/fuzz_sse.c
 .PHONY: fuzz
-EXTRA_DIST += tests/fuzz/corpus tests/fuzz/replay.c
+EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz tests/fuzz/replay.c
 
 if FUZZERS
 tests_fuzz_fuzz_audit_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -25,15 +25,10 @@ tests_fuzz_fuzz_uri_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_sse_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
 FUZZ_SECONDS = 60
-# What is found is kept in the build folder: fuzz/NAME/crash-*, and the grown corpus.
+FUZZ_JOBS = 2
 fuzz: $(fuzz_targets)
-	for target in $(fuzz_targets); do \
-	  name=$${target#*fuzz_}; \
-	  $(MKDIR_P) fuzz/$$name/corpus && \
-	  ./$$target -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048 \
-	    -artifact_prefix=fuzz/$$name/ -print_final_stats=1 \
-	    fuzz/$$name/corpus '$(srcdir)'/tests/fuzz/corpus/$$name || exit 1; \
-	done
+	printf '%s\n' $(fuzz_targets) | \
+	  xargs -P $(FUZZ_JOBS) -I '{}' $(srcdir)/tests/fuzz/fuzz '{}' $(FUZZ_SECONDS)
 else
 tests_fuzz_fuzz_audit_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_glob_SOURCES += tests/fuzz/replay.c
