@@ -86,7 +86,7 @@ static bool is_active(const struct override *o, int64_t now)
 static bool try_overrides(const struct question *q, struct decision *d, const char *rule,
                           const char *key_id)
 {
-    struct decision_step *step = add_step(d, rule, q->overrides->count > 0);
+    struct decision_step *step = add_step(d, rule, false);
     const struct override *best = NULL;
 
     for (size_t i = 0; i < q->overrides->count; i++) {
@@ -95,7 +95,10 @@ static bool try_overrides(const struct question *q, struct decision *d, const ch
                                   ? o->key_id == NULL
                                   : o->key_id != NULL && strcmp(o->key_id, key_id) == 0;
 
-        if (is_bound_right && is_active(o, q->now) && glob_match(o->pattern, q->agent) &&
+        if (!is_bound_right || !is_active(o, q->now))
+            continue;
+        step->present = true;
+        if (glob_match(o->pattern, q->agent) &&
             (best == NULL || o->expires_at > best->expires_at))
             best = o;
     }

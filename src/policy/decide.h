@@ -24,7 +24,7 @@ struct decision_step {
     const char *rule;    /* "key.deny_agents" "default.deny_agents" "override.key"
                             "override.global" "namespace_defaults.allow_agents"
                             "key.allow_agents" "default.allow_agents" */
-    bool present;        /* the list exists (an absent one inherits) */
+    bool present;        /* the list exists (an absent one inherits); of overrides: one is active */
     bool matched;
     const char *pattern; /* the one that matched, or NULL */
     struct config_place place;

@@ -29,6 +29,7 @@ check-faults-sample: all tests/faults/shim.so
 check-faults: all tests/faults/shim.so
 	AGW_FAULTS=all $(run_faults) $(PYTEST_ARGS)
 check-long: all tests/faults/shim.so
+	$(MAKE) $(AM_MAKEFLAGS) check-agree
 	AGW_FAULTS=long $(run_faults) $(PYTEST_ARGS)
 	$(MAKE) $(AM_MAKEFLAGS) check-soak
 check-soak: all tests/faults/shim.so

@@ -4,6 +4,7 @@
 integration_files = \
   tests/integration/conftest.py tests/integration/pytest.ini \
   tests/integration/requirements.txt tests/integration/run tests/integration/setup \
+  tests/integration/test_agree.py \
   tests/integration/test_agwctl.py \
   tests/integration/test_agwctl_audit.py \
   tests/integration/test_agwctl_access.py \
@@ -39,6 +40,12 @@ integration_lib = \
 EXTRA_DIST += $(integration_files) $(integration_lib) \
   contrib/apache/agent-gateway.conf contrib/lighttpd/agent-gateway.conf \
   contrib/nginx/agent-gateway.conf
+
+# Random policies, as many as it takes; `make check` is content with 2,000 cases.
+.PHONY: check-agree
+check-agree: all
+	AGW_AGREE_CASES=$${AGW_AGREE_CASES:-100000} AGW_BUILD='$(abs_top_builddir)' \
+	  $(SHELL) $(top_srcdir)/tests/integration/run -n0 -s tests/integration/test_agree.py
 
 .PHONY: check-integration distclean-integration
 check-integration: all
