@@ -82,7 +82,7 @@ static void step_progress(void *arg, int64_t done, int64_t of)
 
 static int look(struct looking *looking, struct db *db, bool quick, bool copy, struct err *e)
 {
-    const struct inspect inspect = {.quick = quick, .copy = copy, .found = take_found,
+    const struct inspect inspect = {.depth = quick ? INSPECT_QUICK : INSPECT_FULL, .copy = copy, .found = take_found,
                                     .progress = step_progress, .arg = looking};
     enum inspect_state worst;
     int rc;

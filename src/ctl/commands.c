@@ -20,6 +20,7 @@ const struct command *const commands[] = {
     &cmd_access,
     &cmd_config_check,
     &cmd_config_diff,
+    &cmd_doctor,
     &cmd_explain,
     &cmd_audit_query,
     &cmd_audit_verify,

@@ -11,6 +11,7 @@ extern const struct command cmd_audit_query, cmd_audit_verify, cmd_audit_head;
 extern const struct command cmd_audit_export, cmd_audit_prune;
 extern const struct command cmd_db_backup, cmd_db_check, cmd_db_migrate, cmd_db_restore;
 extern const struct command cmd_hash_key;
+extern const struct command cmd_doctor;
 extern const struct command cmd_explain;
 extern const struct command cmd_replay;
 

@@ -10,6 +10,7 @@ libagw_a_SOURCES += \
   src/ctl/cmd_config.c \
   src/ctl/cmd_db.c src/ctl/db.h \
   src/ctl/cmd_db_restore.c \
+  src/ctl/cmd_doctor.c src/ctl/doctor.h \
   src/ctl/cmd_explain.c \
   src/ctl/cmd_audit.c \
   src/ctl/cmd_audit_export.c \
@@ -24,8 +25,11 @@ libagw_a_SOURCES += \
   src/ctl/csv.c src/ctl/csv.h \
   src/ctl/explain.h src/ctl/explain_audited.c src/ctl/explain_document.c \
   src/ctl/explain_show.c \
+  src/ctl/doctor_host.c \
+  src/ctl/doctor_store.c \
   src/ctl/findings.c src/ctl/findings.h \
   src/ctl/help.c src/ctl/help.h \
+  src/ctl/knock.c src/ctl/knock.h \
   src/ctl/output.c src/ctl/output.h \
   src/ctl/past.c src/ctl/past.h \
   src/ctl/progress.c src/ctl/progress.h \
@@ -45,6 +49,7 @@ schemas = \
   doc/schemas/agwctl-db-check.json \
   doc/schemas/agwctl-db-migrate.json \
   doc/schemas/agwctl-db-restore.json \
+  doc/schemas/agwctl-doctor.json \
   doc/schemas/agwctl-explain.json \
   doc/schemas/agwctl-audit-export.json \
   doc/schemas/agwctl-audit-head.json \

@@ -73,6 +73,56 @@ static bool is_dead(const char *process, const char *boot, const char *our_boot)
     return !proc_is_alive((pid_t)number, start_time);
 }
 
+#define OPEN_OF_PROCESS                                                                        \
+    " FROM audit_event AS d WHERE seq >= ?1 AND process = ?2 AND outcome IS NULL"              \
+    " AND kind IN ('decision', 'access', 'preview')"                                           \
+    " AND NOT EXISTS (SELECT 1 FROM audit_event AS e WHERE e.kind = 'end'"                     \
+    " AND e.request_uid = d.request_uid)"
+
+static int count_of_process(struct db *db, const char *process, int64_t from, int64_t *count,
+                            struct err *e)
+{
+    sqlite3_stmt *statement = db_statement(db, "SELECT count(*)" OPEN_OF_PROCESS, e);
+    int status;
+
+    if (statement == NULL)
+        return AGW_ESTORE;
+    sqlite3_bind_int64(statement, 1, from);
+    db_bind_text(statement, 2, process);
+    status = db_step(db, statement, e);
+    if (status == 1)
+        *count += sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return status < 0 ? status : 0;
+}
+
+int audit_rows_count_open(struct db *db, int64_t *running, int64_t *cut_off, struct err *e)
+{
+    char our_boot[BOOT_SIZE];
+    sqlite3_stmt *statement = db_statement(
+        db, "SELECT process, boot, oldest_open_seq FROM process WHERE oldest_open_seq > 0", e);
+    int status;
+
+    *running = *cut_off = 0;
+    if (statement == NULL)
+        return AGW_ESTORE;
+    read_boot_id(our_boot);
+    while ((status = db_step(db, statement, e)) == 1) {
+        const char *process = (const char *)sqlite3_column_text(statement, 0);
+        const char *boot = (const char *)sqlite3_column_text(statement, 1);
+        bool dead = process != NULL && boot != NULL && is_dead(process, boot, our_boot);
+
+        status = process == NULL ? 0
+                                 : count_of_process(db, process,
+                                                    sqlite3_column_int64(statement, 2),
+                                                    dead ? cut_off : running, e);
+        if (status != 0)
+            break;
+    }
+    sqlite3_reset(statement);
+    return status;
+}
+
 /* A first dead process: 1 and *dead, 0 when all live. */
 static int find_dead(struct db *db, struct dead *dead, struct err *e)
 {
@@ -138,11 +188,7 @@ static int close_requests(struct closing *c, const struct dead *dead, struct err
     sqlite3_stmt *found = db_statement(
         c->db,
         "SELECT seq, request_id, request_uid, process, route, key_id, agent, namespace,"
-        " coalesce(generation, -1), streaming FROM audit_event AS d"
-        " WHERE seq >= ?1 AND process = ?2 AND outcome IS NULL"
-        " AND kind IN ('decision', 'access', 'preview')"
-        " AND NOT EXISTS (SELECT 1 FROM audit_event AS e WHERE e.kind = 'end'"
-        " AND e.request_uid = d.request_uid) ORDER BY seq", e);
+        " coalesce(generation, -1), streaming" OPEN_OF_PROCESS " ORDER BY seq", e);
     int status;
 
     if (found == NULL)

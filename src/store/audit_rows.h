@@ -58,6 +58,10 @@ int audit_rows_close_unfinished(struct store *store,
                                 void (*ended)(void *arg, const struct audit_row *end),
                                 void *arg, int *count, struct err *e);
 
+/* Requests without an end: those that run, and those whose process is dead, which the next
+ * start closes. */
+int audit_rows_count_open(struct db *db, int64_t *running, int64_t *cut_off, struct err *e);
+
 struct audit_head {
     int64_t seq; /* 0 = no rows yet */
     char hash[SHA_HEX_SIZE];

@@ -10,6 +10,7 @@
 #define AGW_STORE_GATE_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "util/err.h"
 
@@ -22,5 +23,9 @@ void gate_close(struct gate **gate);
 /* Waits at most `wait_ms`, without the run permit; AGW_ESTORE past it. */
 int gate_acquire(struct gate *gate, int64_t wait_ms, struct err *e);
 void gate_release(struct gate *gate);
+
+/* Who holds the gate of this file, from the kernel's list of locks; 0 = nobody, or it cannot be
+ * told. For diagnosis. */
+pid_t gate_holder(const char *path);
 
 #endif

@@ -11,7 +11,7 @@
 #include "store/migrate.h"
 #include "util/buf.h"
 
-enum { DETAIL_MAX = 4000, PROBLEMS_MAX = 20 };
+enum { DETAIL_MAX = 4000, PROBLEMS_MAX = 20, WAL_RESET_FIXED = 3051003 };
 
 struct look {
     struct db *db;
@@ -35,6 +35,17 @@ void inspect_close(struct db **db)
 int inspect_version(struct db *db, int64_t *version, struct err *e)
 {
     return db_number(db, "PRAGMA user_version", 0, version, e);
+}
+
+const char *inspect_sqlite(bool *race)
+{
+    *race = sqlite3_libversion_number() < WAL_RESET_FIXED;
+    return sqlite3_libversion();
+}
+
+int inspect_time(struct db *db, int64_t *time, struct err *e)
+{
+    return db_number(db, "SELECT value FROM meta WHERE name = 'time'", 0, time, e);
 }
 
 static void tell(struct look *l, const char *name, enum inspect_state state,
@@ -117,12 +128,12 @@ static void check_pages(struct look *l)
     struct buf text;
 
     buf_init(&text, DETAIL_MAX);
-    list_problems(l, l->inspect->quick ? "PRAGMA quick_check(20)" : "PRAGMA integrity_check(20)",
+    list_problems(l, l->inspect->depth == INSPECT_QUICK ? "PRAGMA quick_check(20)" : "PRAGMA integrity_check(20)",
                   &text);
     if (strcmp(buf_text(&text), "ok") == 0)
         tell(l, "integrity", INSPECT_OK, "%s",
-             l->inspect->quick ? "the pages are sound (quick check)"
-                               : "pages and indexes are sound");
+             l->inspect->depth == INSPECT_QUICK ? "the pages are sound (quick check)"
+                                                : "pages and indexes are sound");
     else
         tell(l, "integrity", INSPECT_FAILED, "%s", buf_text(&text));
     buf_free(&text);
@@ -275,11 +286,13 @@ int inspect_database(struct db *db, const struct inspect *inspect, enum inspect_
     if (!inspect->copy)
         check_mode(&l);
     version = check_version(&l);
-    check_pages(&l);
+    if (inspect->depth >= INSPECT_QUICK)
+        check_pages(&l);
     if (version > 0) {
-        check_references(&l);
+        if (inspect->depth >= INSPECT_QUICK)
+            check_references(&l);
         status = check_schema(&l, version, e);
-        if (!inspect->quick)
+        if (inspect->depth == INSPECT_FULL)
             check_chain(&l);
     }
     *worst = l.worst;

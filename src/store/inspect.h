@@ -13,8 +13,14 @@
 
 enum inspect_state { INSPECT_OK, INSPECT_WARNING, INSPECT_FAILED };
 
+enum inspect_depth {
+    INSPECT_BRIEF, /* what takes no longer for a large database: journal, version, schema */
+    INSPECT_QUICK, /* and pages and references */
+    INSPECT_FULL,  /* and indexes against their tables, and the audit chain */
+};
+
 struct inspect {
-    bool quick; /* quick_check in place of integrity_check, and not the chain */
+    enum inspect_depth depth;
     bool copy;  /* it was opened as immutable, which hides the journal mode */
     /* Each check as it ends: its name and what was seen. */
     void (*found)(void *arg, const char *name, enum inspect_state state, const char *detail);
@@ -32,6 +38,13 @@ void inspect_close(struct db **db);
  * not an error. */
 int inspect_database(struct db *db, const struct inspect *inspect, enum inspect_state *worst,
                      struct err *e);
+
+/* The SQLite that this program runs with. *race: it can lose commits when a checkpoint overlaps
+ * one, which the writer gate prevents. Static. */
+const char *inspect_sqlite(bool *race);
+
+/* The highest time (UTC ms) that is on record in the database. */
+int inspect_time(struct db *db, int64_t *time, struct err *e);
 
 /* 0 = no schema of ours. */
 int inspect_version(struct db *db, int64_t *version, struct err *e);

@@ -10,6 +10,7 @@ integration_files = \
   tests/integration/test_agwctl_access.py \
   tests/integration/test_agwctl_config.py \
   tests/integration/test_agwctl_db.py \
+  tests/integration/test_agwctl_doctor.py \
   tests/integration/test_agwctl_explain.py \
   tests/integration/test_agwctl_replay.py \
   tests/integration/test_audit_unavailable.py \
