@@ -32,6 +32,10 @@ const struct command *const commands[] = {
     &cmd_db_migrate,
     &cmd_db_restore,
     &cmd_hash_key,
+    &cmd_key_list,
+    &cmd_key_create,
+    &cmd_key_rotate,
+    &cmd_key_revoke,
     &cmd_replay,
     NULL,
 };

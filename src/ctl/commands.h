@@ -12,6 +12,7 @@ extern const struct command cmd_audit_export, cmd_audit_prune;
 extern const struct command cmd_db_backup, cmd_db_check, cmd_db_migrate, cmd_db_restore;
 extern const struct command cmd_hash_key;
 extern const struct command cmd_doctor;
+extern const struct command cmd_key_list, cmd_key_create, cmd_key_rotate, cmd_key_revoke;
 extern const struct command cmd_explain;
 extern const struct command cmd_replay;
 

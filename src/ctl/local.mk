@@ -17,6 +17,7 @@ libagw_a_SOURCES += \
   src/ctl/cmd_audit_prune.c \
   src/ctl/cmd_audit_query.c \
   src/ctl/cmd_hash_key.c \
+  src/ctl/cmd_key.c \
   src/ctl/cmd_replay.c \
   src/ctl/command.h \
   src/ctl/commands.c src/ctl/commands.h \
@@ -57,6 +58,10 @@ schemas = \
   doc/schemas/agwctl-audit-query.json \
   doc/schemas/agwctl-audit-verify.json \
   doc/schemas/agwctl-hash-key.json \
+  doc/schemas/agwctl-key-create.json \
+  doc/schemas/agwctl-key-list.json \
+  doc/schemas/agwctl-key-revoke.json \
+  doc/schemas/agwctl-key-rotate.json \
   doc/schemas/agwctl-replay.json
 schemasdir = $(docdir)/doc/schemas
 dist_schemas_DATA = $(schemas)

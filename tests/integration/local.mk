@@ -18,6 +18,8 @@ integration_files = \
   tests/integration/test_hardening.py \
   tests/integration/test_hostile_requests.py \
   tests/integration/test_invariant.py \
+  tests/integration/test_keys.py \
+  tests/integration/test_agwctl_key.py \
   tests/integration/test_metrics.py \
   tests/integration/test_mock.py \
   tests/integration/test_openai_clients.py \
