@@ -27,7 +27,7 @@ struct restore {
     struct audit_head head; /* of the backup */
     struct backup_legacy legacy;
     bool keep_grants;
-    size_t kept, revoked;
+    size_t kept, revoked, keys_kept, keys_revoked;
 };
 
 static struct audit_row new_row(struct store *store, const char *kind)
@@ -70,6 +70,60 @@ static int end_grants(struct restore *r, struct store *store, struct err *e)
     return rc;
 }
 
+static const struct key_record *find_key(const struct key_list *list, const char *id)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i].row.id, id) == 0)
+            return &list->items[i];
+    return NULL;
+}
+
+static bool same_hash(const unsigned char *a, const unsigned char *b)
+{
+    return memcmp(a, b, SHA_SIZE) == 0;
+}
+
+/* A key that was rotated since the backup has the newer secret; the backup's is valid for as
+ * long as the overlap, if it is that rotation's, would have lasted. */
+static int carry_rotation(struct store *store, const struct key_record *backup,
+                          const struct key_record *now, struct err *e)
+{
+    const struct audit_row row = new_row(store, "key.rotated");
+    int64_t left = 0;
+
+    if (same_hash(backup->row.hash, now->row.hash))
+        return 0;
+    if (same_hash(backup->row.hash, now->previous_hash) &&
+        now->previous_until > store_now(store))
+        left = now->previous_until - store_now(store);
+    return keys_rotate(store, backup->row.id, now->row.hash, left, context_actor(), &row, NULL,
+                       e);
+}
+
+/* The same as end_grants() for keys that were made at run time. */
+static int end_keys(struct restore *r, struct store *store, struct err *e)
+{
+    struct key_list list = {0};
+    struct db *db = store_acquire(store, e);
+    int rc = db == NULL ? AGW_ESTORE : keys_live(db, store_now(store), &list, e);
+
+    store_release(store, db);
+    for (size_t i = 0; rc == 0 && i < list.count; i++) {
+        const struct key_record *now = find_key(&r->legacy.keys, list.items[i].row.id);
+        const struct audit_row row = new_row(store, "key.revoked");
+
+        if (r->legacy.readable ? now == NULL : !r->keep_grants) {
+            rc = keys_revoke(store, list.items[i].row.id, context_actor(), &row, NULL, e);
+            r->keys_revoked += rc == 0;
+        } else {
+            rc = now == NULL ? 0 : carry_rotation(store, &list.items[i], now, e);
+            r->keys_kept++;
+        }
+    }
+    key_list_clear(&list);
+    return rc;
+}
+
 /* The gap in the trail has a reason, which stands at its end. */
 static int record(const struct restore *r, struct store *store, struct err *e)
 {
@@ -109,6 +163,8 @@ static int prepare(struct restore *r, const char *scratch, struct err *e)
         rc = backup_adopt(store, &r->legacy, e);
     if (rc == 0)
         rc = end_grants(r, store, e);
+    if (rc == 0)
+        rc = end_keys(r, store, e);
     if (rc == 0)
         rc = record(r, store, e);
     store_close(&store);
@@ -217,12 +273,14 @@ static int report(const struct call *call, const struct restore *r)
     const char *aside = r->aside[0] == '\0' ? NULL : r->aside;
 
     if (call->json)
-        return call_json(json_pack("{s:o, s:o, s:o, s:{s:I, s:s}, s:I, s:I, s:b}", "database",
+        return call_json(json_pack("{s:o, s:o, s:o, s:{s:I, s:s}, s:I, s:I, s:I, s:I, s:b}", "database",
                                    output_json_text(r->path), "file", output_json_text(r->file),
                                    "aside", output_json_text(aside), "head", "seq",
                                    (json_int_t)r->head.seq, "hash", r->head.hash,
                                    "overrides_kept", (json_int_t)r->kept, "overrides_revoked",
-                                   (json_int_t)r->revoked, "replaced_readable",
+                                   (json_int_t)r->revoked, "keys_kept",
+                                   (json_int_t)r->keys_kept, "keys_revoked",
+                                   (json_int_t)r->keys_revoked, "replaced_readable",
                                    r->legacy.readable),
                          CTL_FINE);
     output_line("%s is restored from %s, whose audit ends with row %lld %.16s.", r->path, r->file,
@@ -230,9 +288,9 @@ static int report(const struct call *call, const struct restore *r)
     if (aside != NULL)
         output_line("The database before is kept as %s.", aside);
     if (!r->legacy.readable && aside != NULL)
-        output_line("It cannot be read, so it is not known which grants were revoked since the"
-                    " backup.");
-    output_line("Overrides: %zu go on, %zu are revoked.", r->kept, r->revoked);
+        output_line("It cannot be read, so it is not known what was revoked since the backup.");
+    output_line("Overrides: %zu go on, %zu are revoked. Run-time keys: %zu go on, %zu are"
+                " revoked.", r->kept, r->revoked, r->keys_kept, r->keys_revoked);
     return CTL_FINE;
 }
 
@@ -276,7 +334,7 @@ static int run(struct call *call)
 
 static const struct command_option options[] = {
     {"keep-grants", VALUE_NONE, NULL,
-     "keep the backup's overrides when the database before cannot be read", false, 0, 0},
+     "keep the backup's overrides and keys when the database before cannot be read", false, 0, 0},
     {NULL, VALUE_NONE, NULL, NULL, false, 0, 0},
 };
 

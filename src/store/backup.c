@@ -132,7 +132,8 @@ int backup_read_legacy(const char *path, struct backup_legacy *legacy, struct er
         return status;
     if (db_open(&options, &db, e) == 0) {
         read_numbers(db, legacy, e);
-        legacy->readable = overrides_list(db, legacy->time, 0, &legacy->grants, e) == 0;
+        legacy->readable = overrides_list(db, legacy->time, 0, &legacy->grants, e) == 0 &&
+                           keys_live(db, legacy->time, &legacy->keys, e) == 0;
     }
     db_close(&db);
     return 0;
@@ -141,6 +142,7 @@ int backup_read_legacy(const char *path, struct backup_legacy *legacy, struct er
 void backup_legacy_clear(struct backup_legacy *legacy)
 {
     override_list_clear(&legacy->grants);
+    key_list_clear(&legacy->keys);
 }
 
 bool backup_in_use(const char *path, pid_t *pid)

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "store/gate.h"
+#include "store/keys.h"
 #include "store/overrides.h"
 #include "store/store.h"
 
@@ -27,11 +28,12 @@ int backup_publish(const char *file, const char *name, struct err *e);
 
 /* What a database that is to be replaced leaves to the one that follows. */
 struct backup_legacy {
-    bool readable;        /* the grants are known */
+    bool readable;        /* grants and keys are known */
     uint64_t revision;    /* the highest that was seen, here or in shared memory */
     int64_t time;         /* the highest time, UTC ms */
     int64_t head_seq;     /* of the audit trail */
     struct override_list grants; /* active ones */
+    struct key_list keys;        /* live ones that were made at run time */
 };
 
 /* Never fails because the database is broken: then it is not readable. Frees nothing. */

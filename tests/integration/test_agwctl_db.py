@@ -371,6 +371,43 @@ def test_restore_brings_nothing_back_that_has_ended(make, directory):
     assert Agwctl(gateway).json("db check")["ok"]
 
 
+def test_restore_knows_what_became_of_run_time_keys(make, directory):
+    gateway = make.gateway(gateway={"workers": 1})
+    ctl = Agwctl(gateway)
+
+    def change(method, path, body=None):
+        answer = fcgi.call(gateway.socket, method, "/security/keys" + path, KEYS["admin"], body)
+        assert answer.status in (200, 201), answer.body
+        return answer.json().get("secret")
+
+    def status(secret):
+        return fcgi.chat(gateway.socket, secret, "mock/ok").status
+
+    secrets = {name: change("POST", "", {"id": name, "allow_agents": ["mock/*"]})
+               for name in ("steady", "revoked", "rotated", "overlapping")}
+    assert {status(secret) for secret in secrets.values()} == {200}
+    backup = directory / "backup.db"
+    ctl.run("db", "backup", backup)
+    change("DELETE", "/revoked")
+    rotated = change("POST", "/rotated/rotate", {"overlap_seconds": 0})
+    overlapping = change("POST", "/overlapping/rotate", {"overlap_seconds": 600})
+    gateway.stop()
+    report = ctl.json("db restore", backup)
+    assert (report["keys_kept"], report["keys_revoked"]) == (3, 1)
+    assert ctl.json("db check")["ok"]
+    gateway.start()
+    assert status(secrets["steady"]) == 200
+    assert status(secrets["revoked"]) == 401
+    assert (status(secrets["rotated"]), status(rotated)) == (401, 200)
+    assert (status(secrets["overlapping"]), status(overlapping)) == (200, 200)
+    gateway.stop()
+    ruin(gateway)
+    report = ctl.json("db restore", backup)
+    assert (report["keys_kept"], report["keys_revoked"]) == (0, 4)
+    gateway.start()
+    assert {status(secret) for secret in secrets.values()} == {401}
+
+
 def test_restore_never_turns_the_clock_back(make, directory):
     gateway = make.gateway(gateway={"workers": 1})
     override(gateway, "labs/closed-door", 3600)
