@@ -33,7 +33,15 @@ struct collector {
     struct chat_shape shape;
 };
 
-/* The row may be committed only now: the wait overlapped the upstream's work. */
+/* The row's commit is waited for while the upstream works. No answer could go out before it,
+ * and so the thread wakes once, for both. */
+static int on_sent(void *arg)
+{
+    struct collector *c = arg;
+
+    return audit_wait(c->x->ticket, &c->x->err);
+}
+
 static int on_completion(void *arg, json_t *completion)
 {
     struct collector *c = arg;
@@ -66,6 +74,7 @@ static int complete_whole(struct exchange *x)
 {
     struct collector collector = {.x = x};
     struct chat_sink sink = {.completion = on_completion,
+                             .sent = on_sent,
                              .watch_fd = fcgi_fd(x->request.x),
                              .arg = &collector};
 

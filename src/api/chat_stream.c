@@ -97,12 +97,20 @@ static int on_tick(void *arg)
     return status != 0 ? status : sse_write_ping(&s->x->response);
 }
 
+static int on_sent(void *arg)
+{
+    struct chat_stream *s = arg;
+
+    return audit_wait(s->x->ticket, &s->x->err);
+}
+
 void chat_stream_init(struct chat_stream *s, struct exchange *x, struct chat_sink *sink)
 {
     *s = (struct chat_stream){.x = x};
     chat_shape_init(&s->shape, x->agent_id);
     *sink = (struct chat_sink){.chunk = on_chunk,
                                .tick = on_tick,
+                               .sent = on_sent,
                                .tick_ms = x->policy->config->gateway.stream_heartbeat_ms,
                                .watch_fd = fcgi_fd(x->request.x),
                                .arg = s};

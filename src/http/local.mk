@@ -19,5 +19,6 @@ tests_unit_test_http_request_SOURCES = tests/unit/test_http_request.c $(fcgi_cli
 tests_unit_test_http_response_SOURCES = tests/unit/test_http_response.c $(fcgi_client)
 tests_unit_test_http_uri_SOURCES = tests/unit/test_http_uri.c
 EXTRA_DIST += tests/cases/http/targets.txt
-unit_tests += tests/unit/test_http_server
+unit_tests += tests/unit/test_http_pool tests/unit/test_http_server
+tests_unit_test_http_pool_SOURCES = tests/unit/test_http_pool.c
 tests_unit_test_http_server_SOURCES = tests/unit/test_http_server.c $(fcgi_client)

@@ -8,7 +8,6 @@
 #include "http/pool.h"
 #include "http/waiter.h"
 #include "util/clock.h"
-#include "util/permit.h"
 
 struct server {
     struct server_options options;
@@ -24,13 +23,11 @@ static int serve(void *arg, void *task)
     struct fcgi *x;
     int fd = -1;
 
-    permit_take();
     x = fcgi_accept(conn_fd(conn), s->options.read_timeout_ms, s->options.write_timeout_ms);
     if (x != NULL) {
         s->options.handle(s->options.arg, x);
         fd = fcgi_finish(&x);
     }
-    permit_drop();
     return fd;
 }
 

@@ -26,7 +26,7 @@ struct transfer {
     struct err *e;
     CURL *easy;
     int code;                 /* why a callback or a deadline ended it */
-    bool head_done, enough;
+    bool head_done, enough, told; /* told: on_sent has been called */
     size_t header_bytes, body_bytes;
     int64_t started, connected_at, last_byte, enough_at, own_quiet; /* monotonic ms */
     int64_t *quiet;
@@ -292,6 +292,11 @@ static int finished(struct transfer *t, struct http_handle *handle)
     return err_set(t->e, AGW_EINTERNAL, "a request vanished");
 }
 
+static bool must_tell(const struct transfer *t)
+{
+    return t->call->on_sent != NULL && !t->told && t->result->connected;
+}
+
 static int drive(struct transfer *t, struct http_handle *handle)
 {
     struct http_watch watch = {.fd = t->call->watch_fd};
@@ -306,6 +311,13 @@ static int drive(struct transfer *t, struct http_handle *handle)
             return t->code;
         if (running == 0)
             return finished(t, handle);
+        if (must_tell(t)) {
+            t->told = true;
+            t->code = t->call->on_sent(t->call->arg);
+            if (t->code != 0)
+                return t->code;
+            continue; /* meanwhile the answer may have come */
+        }
         now = clock_mono_ms();
         code = check_deadlines(t, now, &soonest);
         if (code == 0)

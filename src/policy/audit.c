@@ -3,12 +3,10 @@
 #include "policy/audit.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -350,17 +348,18 @@ static uint32_t sleep_on(struct audit_node *node, int64_t until_us)
 {
     uint32_t state = NODE_PENDING;
 
-    atomic_compare_exchange_strong(&node->state, &state, NODE_SLEEPING);
-    while ((state = atomic_load(&node->state)) == NODE_SLEEPING) {
-        int64_t left = until_us - clock_mono_us();
-        struct timespec timeout = {.tv_sec = left / 1000000,
-                                   .tv_nsec = left % 1000000 * 1000};
-
-        if (left <= 0)
+    node->sleeper = permit_sleeper();
+    if (!atomic_compare_exchange_strong(&node->state, &state, NODE_SLEEPING))
+        return state;
+    if (!permit_sleep(until_us)) {
+        state = NODE_SLEEPING;
+        if (atomic_compare_exchange_strong(&node->state, &state, NODE_PENDING)) {
+            permit_wait_end();
             return NODE_PENDING;
-        syscall(SYS_futex, &node->state, FUTEX_WAIT_PRIVATE, NODE_SLEEPING, &timeout, NULL, 0);
+        }
+        permit_sleep(INT64_MAX); /* settled just now: the waking is on its way */
     }
-    return state;
+    return atomic_load(&node->state);
 }
 
 static int wait_for(struct audit_node *node, struct err *e)
@@ -369,9 +368,7 @@ static int wait_for(struct audit_node *node, struct err *e)
     uint32_t state = atomic_load(&node->state);
 
     if (!node->late && state == NODE_PENDING) {
-        permit_wait_begin();
         state = sleep_on(node, clock_mono_us() + wait_ms * 1000);
-        permit_wait_end();
         node->late = state == NODE_PENDING;
     }
     if (state == NODE_COMMITTED)

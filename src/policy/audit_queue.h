@@ -27,7 +27,8 @@ struct audit_node {
     enum audit_row_role role;
     bool urgent;            /* somebody may wait for it */
     bool late;              /* who waited has given up; that thread's alone */
-    _Atomic uint32_t state; /* a futex */
+    _Atomic uint32_t state;
+    struct permit_sleeper *sleeper; /* while NODE_SLEEPING */
     struct audit_row row;
     char *texts; /* what the row's own texts point into */
     int64_t queued_us;

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Commits the queued audit rows in groups. */
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,6 +9,7 @@
 #include "store/metrics.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/permit.h"
 
 enum {
     GROUP_MAX = 2048,          /* rows in one transaction */
@@ -160,7 +158,7 @@ static void unlink_open(struct audit *a, struct audit_ticket *t)
 static void settle(struct audit_node *node, enum audit_node_state state)
 {
     if (atomic_exchange(&node->state, state) == NODE_SLEEPING)
-        syscall(SYS_futex, &node->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+        permit_wake(node->sleeper);
 }
 
 /* Called with the commit: its rows' tickets are not the group's any more afterwards. */

@@ -92,6 +92,13 @@ int chat_answer_tick(void *arg)
     return sink_said(answer, answer->sink->tick(answer->sink->arg));
 }
 
+int chat_answer_sent(void *arg)
+{
+    struct chat_answer *answer = arg;
+
+    return sink_said(answer, answer->sink->sent(answer->sink->arg));
+}
+
 static int finish_completion(struct chat_answer *answer)
 {
     json_t *completion = NULL;

@@ -32,6 +32,7 @@ struct chat_answer {
 int chat_answer_head(void *arg, const struct http_result *head);
 int chat_answer_body(void *arg, const char *bytes, size_t length);
 int chat_answer_tick(void *arg);
+int chat_answer_sent(void *arg);
 
 /* After http_client_call() returned 0: passes the completion on, or finds out that a stream
  * has no honest end, or maps an error status. */

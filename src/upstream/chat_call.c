@@ -132,7 +132,8 @@ static int send_request(struct chat *chat, const struct upstream_entry *entry,
         .max_response = (size_t)entry->max_response_bytes, .watch_fd = chat->sink->watch_fd,
         .tick_ms = chat->sink->tick_ms, .quiet_since_ms = &chat->quiet_since,
         .on_head = chat_answer_head, .on_body = chat_answer_body,
-        .on_tick = chat->sink->tick == NULL ? NULL : chat_answer_tick, .arg = answer,
+        .on_tick = chat->sink->tick == NULL ? NULL : chat_answer_tick,
+        .on_sent = chat->sink->sent == NULL ? NULL : chat_answer_sent, .arg = answer,
     };
     struct buf url;
     int code;

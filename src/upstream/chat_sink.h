@@ -17,6 +17,9 @@ struct chat_sink {
     int (*completion)(void *arg, json_t *completion); /* chat.completion, borrowed */
     int (*tick)(void *arg);       /* nothing flowed for tick_ms: send a keep-alive */
     int64_t tick_ms;              /* 0 = no ticks */
+    /* A request has been sent to an upstream: what must have happened before the answer goes
+     * on may be waited for now, while the upstream is at work. NULL = nothing. */
+    int (*sent)(void *arg);
     int watch_fd;                 /* the client's socket, -1 = none */
     void *arg;
 };

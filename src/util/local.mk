@@ -4,6 +4,7 @@ libagw_a_SOURCES += \
   src/util/buf.c src/util/buf.h \
   src/util/clock.c src/util/clock.h \
   src/util/err.c src/util/err.h \
+  src/util/futex.c src/util/futex.h \
   src/util/glob.c src/util/glob.h \
   src/util/json_limits.c src/util/json_limits.h \
   src/util/json_memory.c src/util/json_memory.h \
@@ -20,6 +21,7 @@ unit_tests += \
   tests/unit/test_util_buf \
   tests/unit/test_util_clock \
   tests/unit/test_util_err \
+  tests/unit/test_util_futex \
   tests/unit/test_util_glob \
   tests/unit/test_util_json_limits \
   tests/unit/test_util_json_memory \
@@ -34,6 +36,7 @@ tests_unit_test_util_arena_SOURCES = tests/unit/test_util_arena.c
 tests_unit_test_util_buf_SOURCES = tests/unit/test_util_buf.c
 tests_unit_test_util_clock_SOURCES = tests/unit/test_util_clock.c
 tests_unit_test_util_err_SOURCES = tests/unit/test_util_err.c
+tests_unit_test_util_futex_SOURCES = tests/unit/test_util_futex.c
 tests_unit_test_util_glob_SOURCES = tests/unit/test_util_glob.c
 tests_unit_test_util_json_limits_SOURCES = tests/unit/test_util_json_limits.c
 tests_unit_test_util_json_memory_SOURCES = tests/unit/test_util_json_memory.c

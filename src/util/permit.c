@@ -2,25 +2,100 @@
 /* Lets few threads run so that each runs fast. */
 #include "util/permit.h"
 
-#include <errno.h>
-#include <semaphore.h>
-#include <stdbool.h>
+#include <pthread.h>
+#include <stddef.h>
 
-static sem_t permits;
+#include "util/futex.h"
+
+enum { ASLEEP, AWAKE };
+
+struct permit_sleeper {
+    struct permit_sleeper *next;
+    _Atomic uint32_t state;
+    bool wants; /* a permit with the waking */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards these four */
+static int spare;                                        /* then nobody waits */
+static struct permit_sleeper *first, **last = &first;
+static struct permit_work *first_work, **last_work = &first_work;
+
 static bool limited; /* false until permit_init(): everybody may run */
 static _Thread_local bool holds;
 static _Thread_local bool waiting;
+static _Thread_local struct permit_sleeper self;
 
 void permit_init(int running)
 {
-    sem_init(&permits, 0, (unsigned)(running < 1 ? 1 : running));
+    spare = running < 1 ? 1 : running;
     limited = true;
+}
+
+static void append(struct permit_sleeper *s)
+{
+    s->next = NULL;
+    *last = s;
+    last = &s->next;
+}
+
+/* One piece of `work` is taken from those that wait. */
+static void take_piece(struct permit_work *work)
+{
+    struct permit_work **at = &first_work;
+
+    if (--work->waiting > 0)
+        return;
+    while (*at != work)
+        at = &(*at)->next;
+    *at = work->next;
+    if (work->next == NULL)
+        last_work = at;
+}
+
+static void release(void)
+{
+    struct permit_sleeper *s;
+    struct permit_work *work = NULL;
+
+    pthread_mutex_lock(&lock);
+    s = first;
+    if (s != NULL) {
+        first = s->next;
+        if (first == NULL)
+            last = &first;
+    } else if (first_work != NULL) {
+        work = first_work;
+        take_piece(work);
+    } else {
+        spare++;
+    }
+    pthread_mutex_unlock(&lock);
+    if (s != NULL)
+        futex_set(&s->state, AWAKE);
+    else if (work != NULL)
+        work->granted(work->arg);
+}
+
+/* Whether there is one at once; otherwise `s` is in line for it. */
+static bool acquire_for(struct permit_sleeper *s)
+{
+    bool at_once;
+
+    pthread_mutex_lock(&lock);
+    at_once = spare > 0;
+    if (at_once)
+        spare--;
+    else
+        append(s);
+    pthread_mutex_unlock(&lock);
+    return at_once;
 }
 
 static void acquire(void)
 {
-    while (sem_wait(&permits) != 0 && errno == EINTR)
-        ;
+    atomic_store(&self.state, ASLEEP);
+    if (!acquire_for(&self))
+        futex_wait(&self.state, ASLEEP, FUTEX_FOREVER);
 }
 
 void permit_take(void)
@@ -36,7 +111,7 @@ void permit_drop(void)
     if (!holds)
         return;
     holds = false;
-    sem_post(&permits);
+    release();
 }
 
 void permit_wait_begin(void)
@@ -44,7 +119,7 @@ void permit_wait_begin(void)
     if (!holds || waiting)
         return;
     waiting = true;
-    sem_post(&permits);
+    release();
 }
 
 void permit_wait_end(void)
@@ -53,4 +128,65 @@ void permit_wait_end(void)
         return;
     acquire();
     waiting = false;
+}
+
+struct permit_sleeper *permit_sleeper(void)
+{
+    self.wants = holds;
+    atomic_store(&self.state, ASLEEP);
+    return &self;
+}
+
+bool permit_sleep(int64_t until_us)
+{
+    permit_wait_begin();
+    if (!futex_wait(&self.state, ASLEEP, until_us))
+        return false;
+    waiting = false;
+    return true;
+}
+
+void permit_wake(struct permit_sleeper *sleeper)
+{
+    if (!sleeper->wants || acquire_for(sleeper))
+        futex_set(&sleeper->state, AWAKE);
+}
+
+void permit_ask(struct permit_work *work)
+{
+    bool at_once = !limited;
+
+    pthread_mutex_lock(&lock);
+    if (!at_once && spare > 0) {
+        spare--;
+        at_once = true;
+    } else if (!at_once && work->waiting++ == 0) {
+        work->next = NULL;
+        *last_work = work;
+        last_work = &work->next;
+    }
+    pthread_mutex_unlock(&lock);
+    if (at_once)
+        work->granted(work->arg);
+}
+
+void permit_adopt(void)
+{
+    holds = limited;
+}
+
+bool permit_next(struct permit_work *work)
+{
+    bool kept;
+
+    if (!holds)
+        return false;
+    pthread_mutex_lock(&lock);
+    kept = first == NULL && work->waiting > 0;
+    if (kept)
+        take_piece(work);
+    pthread_mutex_unlock(&lock);
+    if (!kept)
+        permit_drop();
+    return kept;
 }

@@ -150,6 +150,40 @@ static void header_injection_is_refused(void **state)
     scene_close(&s);
 }
 
+static int note_sent(void *arg)
+{
+    struct scene *s = arg;
+
+    s->ticks++; /* there are no ticks here */
+    assert_true(s->result.connected);
+    assert_false(s->result.any_byte);
+    return s->behaviour == SILENT ? AGW_EAUDIT : 0;
+}
+
+static void sent_is_told_once_and_may_cancel(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_open(&s, PLAIN);
+    s.call.on_sent = note_sent;
+    for (int i = 1; i <= 3; i++) { /* cold, then warm */
+        assert_int_equal(scene_call(&s), 0);
+        assert_string_equal(buf_text(&s.body), "hello");
+        assert_int_equal(s.ticks, i);
+    }
+    mock_http_stop(&s.server); /* nobody listens any more */
+    assert_int_equal(scene_call(&s), AGW_EUPSTREAM);
+    assert_int_equal(s.ticks, 3);
+    s.server = mock_http_start(NULL, NULL);
+    scene_close(&s);
+    scene_open(&s, SILENT);
+    s.call.on_sent = note_sent;
+    assert_int_equal(scene_call(&s), AGW_EAUDIT);
+    assert_in_range(s.took, 0, 2000);
+    scene_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +195,7 @@ int main(void)
         cmocka_unit_test(heads),
         cmocka_unit_test(environment_proxies_and_other_schemes_are_ignored),
         cmocka_unit_test(header_injection_is_refused),
+        cmocka_unit_test(sent_is_told_once_and_may_cancel),
     };
 
     if (http_client_init() != 0)

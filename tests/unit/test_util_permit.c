@@ -59,6 +59,8 @@ static void without_init_nothing_waits(void **state)
         permit_take();
         permit_wait_begin();
         permit_wait_end();
+        permit_wake(permit_sleeper());
+        assert_true(permit_sleep(0));
     }
     permit_drop();
 }
@@ -132,6 +134,126 @@ static void less_than_one_is_one(void **state)
     permit_drop();
 }
 
+static struct permit_sleeper *_Atomic sleeper;
+static atomic_int events;
+static int slept_until, granted_at;
+
+static void *sleep_once(void *arg)
+{
+    permit_take();
+    atomic_store(&sleeper, permit_sleeper());
+    assert_true(permit_sleep(INT64_MAX));
+    slept_until = atomic_fetch_add(&events, 1);
+    *(bool *)arg = true;
+    permit_drop();
+    return NULL;
+}
+
+static void a_woken_thread_gets_its_permit_first(void **state)
+{
+    pthread_t thread;
+    bool woken = false;
+
+    (void)state;
+    permit_init(1);
+    atomic_store(&sleeper, NULL);
+    assert_int_equal(pthread_create(&thread, NULL, sleep_once, &woken), 0);
+    while (atomic_load(&sleeper) == NULL)
+        usleep(1000);
+    permit_take(); /* the sleeper gave its own back */
+    atomic_store(&events, 0);
+    permit_wake(atomic_load(&sleeper));
+    usleep(20000);
+    assert_int_equal(atomic_load(&events), 0); /* it has none yet */
+    permit_drop();
+    pthread_join(thread, NULL);
+    assert_true(woken);
+    permit_take(); /* and it has given it back */
+    permit_drop();
+}
+
+static void waking_comes_before_sleeping(void **state)
+{
+    struct permit_sleeper *mine;
+
+    (void)state;
+    permit_init(1);
+    mine = permit_sleeper(); /* without a permit */
+    permit_wake(mine);
+    assert_true(permit_sleep(0));
+    permit_take();
+    mine = permit_sleeper();
+    permit_wake(mine);
+    assert_true(permit_sleep(INT64_MAX));
+    permit_drop();
+    permit_take();
+    permit_drop();
+}
+
+static void sleep_ends_in_time(void **state)
+{
+    (void)state;
+    permit_init(1);
+    permit_take();
+    permit_sleeper();
+    assert_false(permit_sleep(0));
+    permit_wait_end();
+    permit_drop();
+    permit_take();
+    permit_drop();
+}
+
+static void note_grant(void *arg)
+{
+    granted_at = atomic_fetch_add(&events, 1);
+    atomic_fetch_add((atomic_int *)arg, 1);
+}
+
+static void work_waits_behind_sleepers(void **state)
+{
+    atomic_int grants = 0, others = 0;
+    struct permit_work work = {.granted = note_grant, .arg = &grants};
+    struct permit_work other = {.granted = note_grant, .arg = &others};
+    pthread_t thread;
+    bool woken = false;
+
+    (void)state;
+    permit_init(1);
+    atomic_store(&sleeper, NULL);
+    assert_int_equal(pthread_create(&thread, NULL, sleep_once, &woken), 0);
+    while (atomic_load(&sleeper) == NULL)
+        usleep(1000);
+    permit_take();
+    atomic_store(&events, 0);
+    permit_ask(&other);
+    permit_ask(&work);
+    permit_ask(&work);
+    permit_wake(atomic_load(&sleeper));
+    assert_int_equal(atomic_load(&grants), 0);
+    assert_false(permit_next(&work)); /* the sleeper is next, then `other` */
+    pthread_join(thread, NULL);
+    assert_int_equal(slept_until, 0);
+    assert_int_equal(granted_at, 1);
+    assert_int_equal(atomic_load(&others), 1);
+    permit_adopt(); /* the permit of `other` */
+    assert_true(permit_next(&work));
+    assert_true(permit_next(&work));
+    assert_false(permit_next(&work)); /* none is left: given back */
+    assert_int_equal(atomic_load(&grants), 0);
+    permit_ask(&work); /* and there at once for the next */
+    assert_int_equal(atomic_load(&grants), 1);
+    permit_adopt();
+    permit_ask(&other); /* the line is in order after it was empty */
+    permit_ask(&work);
+    permit_drop();
+    assert_int_equal(atomic_load(&others), 2);
+    permit_adopt();
+    permit_drop();
+    assert_int_equal(atomic_load(&grants), 2);
+    permit_adopt();
+    permit_drop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +262,10 @@ int main(void)
         cmocka_unit_test(waiting_threads_do_not_hold_others_up),
         cmocka_unit_test(a_thread_that_took_none_passes_through),
         cmocka_unit_test(less_than_one_is_one),
+        cmocka_unit_test(a_woken_thread_gets_its_permit_first),
+        cmocka_unit_test(waking_comes_before_sleeping),
+        cmocka_unit_test(sleep_ends_in_time),
+        cmocka_unit_test(work_waits_behind_sleepers),
     };
 
     return cmocka_run_group_tests_name("util/permit", tests, NULL, NULL);
