@@ -23,6 +23,7 @@ static struct permit_work *first_work, **last_work = &first_work;
 static bool limited; /* false until permit_init(): everybody may run */
 static _Thread_local bool holds;
 static _Thread_local bool waiting;
+static _Thread_local bool has_waited; /* since it began what it does */
 static _Thread_local struct permit_sleeper self;
 
 void permit_init(int running)
@@ -104,6 +105,7 @@ void permit_take(void)
         return;
     acquire();
     holds = true;
+    has_waited = false;
 }
 
 void permit_drop(void)
@@ -118,7 +120,7 @@ void permit_wait_begin(void)
 {
     if (!holds || waiting)
         return;
-    waiting = true;
+    waiting = has_waited = true;
     release();
 }
 
@@ -173,6 +175,7 @@ void permit_ask(struct permit_work *work)
 void permit_adopt(void)
 {
     holds = limited;
+    has_waited = false;
 }
 
 bool permit_next(struct permit_work *work)
@@ -182,10 +185,11 @@ bool permit_next(struct permit_work *work)
     if (!holds)
         return false;
     pthread_mutex_lock(&lock);
-    kept = first == NULL && work->waiting > 0;
+    kept = work->waiting > 0 && (first == NULL || has_waited);
     if (kept)
         take_piece(work);
     pthread_mutex_unlock(&lock);
+    has_waited = false;
     if (!kept)
         permit_drop();
     return kept;

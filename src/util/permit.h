@@ -5,7 +5,8 @@
  * thread holds a permit while it computes and gives it back around every wait (upstream,
  * commit, slow client). A permit passes from hand to hand: who gives one back wakes the
  * thread it goes to, and nobody wakes only to queue for one. Threads that want to go on come
- * before work that has not begun. A thread that never took one (the audit writer, tests)
+ * before work that has not begun, but for work that goes on under a permit which was given
+ * back meanwhile. A thread that never took one (the audit writer, tests)
  * passes through: give/take do nothing there. Any thread.
  */
 #ifndef AGW_UTIL_PERMIT_H
@@ -51,7 +52,9 @@ struct permit_work {
 void permit_ask(struct permit_work *work);
 /* The calling thread holds the permit that was granted. */
 void permit_adopt(void);
-/* Instead of permit_drop(): true = the permit is kept, for a waiting piece of `work`. */
+/* Instead of permit_drop(): true = the permit is kept, for a waiting piece of `work`. While
+ * threads want to go on, only one that has waited, and so let one of them go on, since
+ * it took its permit or the last permit_next() keeps it: nobody starves. */
 bool permit_next(struct permit_work *work);
 
 #endif

@@ -254,6 +254,34 @@ static void work_waits_behind_sleepers(void **state)
     permit_drop();
 }
 
+static void who_has_waited_may_go_on_before_sleepers(void **state)
+{
+    atomic_int grants = 0;
+    struct permit_work work = {.granted = note_grant, .arg = &grants};
+    pthread_t thread;
+    bool woken = false;
+
+    (void)state;
+    permit_init(1);
+    atomic_store(&sleeper, NULL);
+    assert_int_equal(pthread_create(&thread, NULL, sleep_once, &woken), 0);
+    while (atomic_load(&sleeper) == NULL)
+        usleep(1000);
+    permit_take();
+    permit_wait_begin();
+    permit_wait_end();
+    permit_ask(&work);
+    permit_ask(&work);
+    permit_wake(atomic_load(&sleeper));
+    assert_true(permit_next(&work));
+    assert_false(permit_next(&work)); /* once only: then the sleeper, then the work */
+    pthread_join(thread, NULL);
+    assert_true(woken);
+    assert_int_equal(atomic_load(&grants), 1);
+    permit_adopt();
+    permit_drop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +294,7 @@ int main(void)
         cmocka_unit_test(waking_comes_before_sleeping),
         cmocka_unit_test(sleep_ends_in_time),
         cmocka_unit_test(work_waits_behind_sleepers),
+        cmocka_unit_test(who_has_waited_may_go_on_before_sleepers),
     };
 
     return cmocka_run_group_tests_name("util/permit", tests, NULL, NULL);
