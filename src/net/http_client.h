@@ -56,8 +56,8 @@ struct http_call {
     int (*on_head)(void *arg, const struct http_result *head); /* final status and headers */
     int (*on_body)(void *arg, const char *bytes, size_t length);
     int (*on_tick)(void *arg);
-    /* Once, when the request is on its way and before anything of the answer is looked at:
-     * for what has to be waited for anyway. Not called when there is no connection. */
+    /* At most once, when the request is on its way and its answer is not there yet: for what
+     * has to be waited for anyway. Not called when there is no connection. */
     int (*on_sent)(void *arg);
     void *arg;
 };

@@ -14,7 +14,6 @@
 #include "upstream/health.h"
 #include "upstream/select.h"
 #include "util/clock.h"
-#include "util/json_memory.h"
 
 enum {
     URL_MAX = 4096,
@@ -27,7 +26,7 @@ struct chat {
     struct chat_usage *usage;
     struct err *e;
     json_t *body;            /* as it is sent */
-    char *text;              /* the same, serialized when first needed */
+    struct buf text;         /* the same, serialized when first needed */
     const char *model, *request_id;
     bool streaming;
     bool attempted;          /* e tells of a real attempt */
@@ -118,6 +117,19 @@ static void name_culprit(struct err *e, const struct upstream_entry *entry)
     snprintf(e->message, sizeof e->message, "upstream %.64s: %s", entry->name, detail);
 }
 
+static int add_piece(const char *piece, size_t length, void *text)
+{
+    return buf_append(text, piece, length);
+}
+
+static int serialize(struct chat *chat)
+{
+    if (chat->text.length > 0)
+        return 0;
+    return json_dump_callback(chat->body, add_piece, &chat->text,
+                              JSON_COMPACT | JSON_REAL_PRECISION(15));
+}
+
 static int send_request(struct chat *chat, const struct upstream_entry *entry,
                         struct chat_answer *answer, struct http_result *result)
 {
@@ -138,9 +150,7 @@ static int send_request(struct chat *chat, const struct upstream_entry *entry,
     struct buf url;
     int code;
 
-    if (chat->text == NULL)
-        chat->text = json_dumps(chat->body, JSON_COMPACT | JSON_REAL_PRECISION(15));
-    if (chat->text == NULL ||
+    if (serialize(chat) != 0 ||
         chat_request_headers_init(&headers, entry, chat->request_id, chat->streaming) != 0)
         return err_set(chat->e, AGW_ENOMEM, "preparing the request");
     buf_init(&url, URL_MAX);
@@ -150,8 +160,8 @@ static int send_request(struct chat *chat, const struct upstream_entry *entry,
     } else {
         call.url = url.data;
         call.headers = headers.lines;
-        call.body = chat->text;
-        call.body_length = strlen(chat->text);
+        call.body = chat->text.data;
+        call.body_length = chat->text.length;
         code = http_client_call(entry->pool, &call, result, chat->e);
         if (code == 0)
             code = chat_answer_finish(answer, result);
@@ -306,10 +316,13 @@ static int unavailable(struct chat *chat, size_t count)
 /* The caller's body stays as it is. */
 static json_t *copy_body(json_t *body, bool streaming)
 {
-    json_t *copy = json_copy(body), *options;
+    json_t *copy, *options;
 
-    if (copy == NULL || !streaming)
-        return copy;
+    if (!streaming)
+        return json_incref(body);
+    copy = json_copy(body);
+    if (copy == NULL)
+        return NULL;
     options = json_copy(json_object_get(body, "stream_options"));
     if (!json_is_object(options)) {
         json_decref(options);
@@ -341,6 +354,7 @@ int chat_call(struct upstreams *upstreams, const char *preferred, json_t *body,
 
     if (chat.e == NULL)
         chat.e = &unread;
+    buf_init(&chat.text, SIZE_MAX / 2);
     *usage = (struct chat_usage){.prompt_tokens = -1, .completion_tokens = -1};
     chat.body = copy_body(body, chat.streaming);
     candidates = select_candidates(upstreams, preferred, chat.model, &count);
@@ -355,7 +369,7 @@ int chat_call(struct upstreams *upstreams, const char *preferred, json_t *body,
     if (!chat.attempted && next == FAILOVER)
         chat.code = unavailable(&chat, count);
 out:
-    json_memory_free(chat.text);
+    buf_free(&chat.text);
     json_decref(chat.body);
     if (candidates != NULL)
         select_free(candidates, count);

@@ -49,6 +49,8 @@ static int fix_finish_reason(json_t *choice, bool whole)
 {
     const char *reason = json_string_value(json_object_get(choice, "finish_reason"));
 
+    if (reason != NULL && strcmp(reason_for(reason), reason) == 0)
+        return 0;
     if (reason != NULL)
         return put(choice, "finish_reason", json_string(reason_for(reason)));
     return put(choice, "finish_reason", whole ? json_string("stop") : json_null());

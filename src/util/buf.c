@@ -9,6 +9,9 @@
 
 #include "util/secret.h"
 
+/* Few buffers stay smaller, and so few grow more than once. */
+enum { FIRST = 224 };
+
 void buf_init(struct buf *b, size_t max)
 {
     *b = (struct buf){.max = max};
@@ -60,7 +63,7 @@ static int reserve(struct buf *b, size_t more)
     need = b->length + more + 1;
     if (need <= b->capacity)
         return 0;
-    room = b->capacity * 2 > need ? b->capacity * 2 : need + 64;
+    room = b->capacity * 2 > need ? b->capacity * 2 : need + FIRST;
     grown = b->secret ? grow_secret(b, room) : realloc(b->data, room);
     if (grown == NULL) {
         b->failed = true;

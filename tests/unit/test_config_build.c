@@ -40,7 +40,7 @@ static void gateway_defaults(void **state)
     assert_null(g->socket_group);
     assert_in_range(g->workers, 1, 64);
     assert_int_equal(g->min_threads, 4);
-    assert_int_equal(g->max_threads, 256);
+    assert_int_equal(g->max_threads, 1024);
     assert_int_equal(g->running_threads, 0);
     assert_int_equal(g->thread_idle_ms, 60000);
     assert_int_equal(g->drain_timeout_ms, 30000);

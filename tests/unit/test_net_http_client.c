@@ -157,7 +157,7 @@ static int note_sent(void *arg)
     s->ticks++; /* there are no ticks here */
     assert_true(s->result.connected);
     assert_false(s->result.any_byte);
-    return s->behaviour == SILENT ? AGW_EAUDIT : 0;
+    return s->enough_after; /* nor a body to be cut */
 }
 
 static void sent_is_told_once_and_may_cancel(void **state)
@@ -165,22 +165,35 @@ static void sent_is_told_once_and_may_cancel(void **state)
     struct scene s;
 
     (void)state;
-    scene_open(&s, PLAIN);
-    s.call.on_sent = note_sent;
-    for (int i = 1; i <= 3; i++) { /* cold, then warm */
-        assert_int_equal(scene_call(&s), 0);
-        assert_string_equal(buf_text(&s.body), "hello");
-        assert_int_equal(s.ticks, i);
-    }
-    mock_http_stop(&s.server); /* nobody listens any more */
-    assert_int_equal(scene_call(&s), AGW_EUPSTREAM);
-    assert_int_equal(s.ticks, 3);
-    s.server = mock_http_start(NULL, NULL);
-    scene_close(&s);
     scene_open(&s, SILENT);
     s.call.on_sent = note_sent;
+    s.call.first_byte_ms = 100;
+    assert_int_equal(scene_call(&s), AGW_ETIMEOUT);
+    assert_int_equal(s.ticks, 1);
+    s.enough_after = AGW_EAUDIT;
+    s.call.first_byte_ms = 0;
     assert_int_equal(scene_call(&s), AGW_EAUDIT);
-    assert_in_range(s.took, 0, 2000);
+    assert_int_equal(s.ticks, 2);
+    scene_close(&s);
+}
+
+static void sent_is_not_told_without_a_connection_and_changes_no_answer(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_open(&s, PLAIN);
+    s.call.on_sent = note_sent;
+    for (int i = 1; i <= 3; i++) { /* an answer may be there at once: then there is no need */
+        assert_int_equal(scene_call(&s), 0);
+        assert_string_equal(buf_text(&s.body), "hello");
+        assert_in_range(s.ticks, 0, i);
+    }
+    s.ticks = 0;
+    s.call.url = "http://127.0.0.1:1/";
+    assert_int_equal(scene_call(&s), AGW_EUPSTREAM);
+    assert_false(s.result.connected);
+    assert_int_equal(s.ticks, 0);
     scene_close(&s);
 }
 
@@ -196,6 +209,7 @@ int main(void)
         cmocka_unit_test(environment_proxies_and_other_schemes_are_ignored),
         cmocka_unit_test(header_injection_is_refused),
         cmocka_unit_test(sent_is_told_once_and_may_cancel),
+        cmocka_unit_test(sent_is_not_told_without_a_connection_and_changes_no_answer),
     };
 
     if (http_client_init() != 0)
