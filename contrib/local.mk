@@ -44,8 +44,14 @@ agw_samples = conf/agents.yaml conf/gateway.yaml conf/security.yaml conf/tools.y
   conf/upstreams.yaml
 nobase_dist_doc_DATA += $(agw_samples) contrib/apache/agent-gateway.conf \
   contrib/lighttpd/agent-gateway.conf contrib/nginx/agent-gateway.conf \
-  contrib/systemd/agent-gateway.service contrib/systemd/agent-gateway.socket
+  contrib/systemd/agent-gateway.service contrib/systemd/agent-gateway.socket \
+  contrib/systemd/agent-gateway-nightly.service contrib/systemd/agent-gateway-nightly.timer \
+  contrib/cron/agent-gateway-nightly
 confdir = $(sysconfdir)/agent-gateway
+
+# What cron, a timer or CI calls.
+nightlydir = $(pkgdatadir)/contrib
+dist_nightly_SCRIPTS = contrib/nightly-audit
 
 # For people with a sqlite3 shell; the list is that of src/store/local.mk.
 queriesdir = $(pkgdatadir)/sql/queries

@@ -149,7 +149,7 @@ static int run_head(struct call *call)
         call_warn("the trail is empty");
         return CTL_FINDING;
     }
-    if (path != NULL && audit_head_write(path, &head, call->now, &e) != 0)
+    if (path != NULL && audit_head_write(path, &head, call->now, NULL, &e) != 0)
         return call_fail("%s", e.message);
     if (call->json)
         return call_json(json_pack("{s:I, s:s, s:s}", "seq", (json_int_t)head.seq, "hash",

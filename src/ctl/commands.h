@@ -6,9 +6,9 @@
 #include "ctl/command.h"
 
 extern const struct command cmd_access;
-extern const struct command cmd_config_check, cmd_config_diff;
 extern const struct command cmd_audit_query, cmd_audit_verify, cmd_audit_head;
-extern const struct command cmd_audit_export, cmd_audit_prune;
+extern const struct command cmd_audit_export, cmd_audit_prune, cmd_audit_nightly;
+extern const struct command cmd_config_check, cmd_config_diff;
 extern const struct command cmd_db_backup, cmd_db_check, cmd_db_migrate, cmd_db_restore;
 extern const struct command cmd_hash_key;
 extern const struct command cmd_doctor;

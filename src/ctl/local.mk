@@ -7,15 +7,16 @@ libagw_a_SOURCES += \
   src/ctl/audit.h \
   src/ctl/call.c src/ctl/call.h \
   src/ctl/cmd_access.c \
+  src/ctl/cmd_audit.c \
+  src/ctl/cmd_audit_export.c \
+  src/ctl/cmd_audit_nightly.c \
+  src/ctl/cmd_audit_prune.c \
+  src/ctl/cmd_audit_query.c \
   src/ctl/cmd_config.c \
   src/ctl/cmd_db.c src/ctl/db.h \
   src/ctl/cmd_db_restore.c \
   src/ctl/cmd_doctor.c src/ctl/doctor.h \
   src/ctl/cmd_explain.c \
-  src/ctl/cmd_audit.c \
-  src/ctl/cmd_audit_export.c \
-  src/ctl/cmd_audit_prune.c \
-  src/ctl/cmd_audit_query.c \
   src/ctl/cmd_hash_key.c \
   src/ctl/cmd_key.c \
   src/ctl/cmd_replay.c \
@@ -31,6 +32,8 @@ libagw_a_SOURCES += \
   src/ctl/findings.c src/ctl/findings.h \
   src/ctl/help.c src/ctl/help.h \
   src/ctl/knock.c src/ctl/knock.h \
+  src/ctl/hook.c src/ctl/hook.h \
+  src/ctl/nightly_text.c src/ctl/nightly_text.h \
   src/ctl/output.c src/ctl/output.h \
   src/ctl/past.c src/ctl/past.h \
   src/ctl/progress.c src/ctl/progress.h \
@@ -54,6 +57,7 @@ schemas = \
   doc/schemas/agwctl-explain.json \
   doc/schemas/agwctl-audit-export.json \
   doc/schemas/agwctl-audit-head.json \
+  doc/schemas/agwctl-audit-nightly.json \
   doc/schemas/agwctl-audit-prune.json \
   doc/schemas/agwctl-audit-query.json \
   doc/schemas/agwctl-audit-verify.json \

@@ -55,7 +55,7 @@ static void export_head(void *arg, struct db *db)
     log_str(&line, "hash", head.hash);
     log_end(&line);
     if (audit->head_file != NULL &&
-        audit_head_write(audit->head_file, &head, clock_wall_ms(), &problem) != 0)
+        audit_head_write(audit->head_file, &head, clock_wall_ms(), NULL, &problem) != 0)
         log_message(LOG_ERROR, "audit.head", "%s", problem.message);
 }
 

@@ -49,7 +49,8 @@ int audit_head_read(const char *path, struct audit_head *head, struct err *e)
     return status;
 }
 
-int audit_head_write(const char *path, const struct audit_head *head, int64_t at, struct err *e)
+int audit_head_write(const char *path, const struct audit_head *head, int64_t at,
+                     const char *more, struct err *e)
 {
     char temporary[4096], time_text[CLOCK_TEXT_SIZE];
     FILE *file;
@@ -60,8 +61,8 @@ int audit_head_write(const char *path, const struct audit_head *head, int64_t at
     file = fopen(temporary, "we");
     if (file == NULL)
         return err_set(e, AGW_ESTORE, "cannot write %s: %s", temporary, strerror(errno));
-    fprintf(file, "%lld %s %s\n", (long long)head->seq, head->hash,
-            clock_format(at, time_text));
+    fprintf(file, "%lld %s %s\n%s", (long long)head->seq, head->hash,
+            clock_format(at, time_text), more == NULL ? "" : more);
     written = fflush(file) == 0 && fdatasync(fileno(file)) == 0;
     if (fclose(file) != 0 || !written || rename(temporary, path) != 0) {
         err_set(e, AGW_ESTORE, "cannot write %s: %s", path, strerror(errno));

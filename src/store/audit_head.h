@@ -14,8 +14,9 @@ int audit_head_parse(const char *text, struct audit_head *head);
  * no head. */
 int audit_head_read(const char *path, struct audit_head *head, struct err *e);
 
-/* Replaces the file, whole or not at all, and durably. `at` is the time to be written. */
+/* Replaces the file, whole or not at all, and durably. `at` is the time to be written, `more`
+ * (may be NULL) what follows the line. */
 int audit_head_write(const char *path, const struct audit_head *head, int64_t at,
-                     struct err *e);
+                     const char *more, struct err *e);
 
 #endif

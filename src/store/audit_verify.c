@@ -169,7 +169,7 @@ static int check_row(struct walk *w, sqlite3_stmt *row, struct err *e)
     if (!v->broken)
         check_known(w, seq, hash);
     if (w->check->ended != NULL && sqlite3_column_type(row, COLUMN_outcome) != SQLITE_NULL)
-        w->check->ended(w->check->arg, (const char *)sqlite3_column_text(row, COLUMN_outcome));
+        w->check->ended(w->check->arg, seq, (const char *)sqlite3_column_text(row, COLUMN_outcome));
     v->head.seq = seq;
     memcpy(v->head.hash, hash, sizeof hash);
     w->linked = true;

@@ -14,7 +14,7 @@ struct audit_check {
     const struct audit_head *known; /* exported earlier: it must be there; NULL = none */
     bool from_known;                /* begin with that row */
     void (*progress)(void *arg, int64_t checked, int64_t of); /* now and then; may be NULL */
-    void (*ended)(void *arg, const char *outcome); /* each row with an outcome; may be NULL */
+    void (*ended)(void *arg, int64_t seq, const char *outcome); /* each row with an outcome; may be NULL */
     void *arg;
 };
 

@@ -16,7 +16,8 @@ enum inspect_state { INSPECT_OK, INSPECT_WARNING, INSPECT_FAILED };
 enum inspect_depth {
     INSPECT_BRIEF, /* what takes no longer for a large database: journal, version, schema */
     INSPECT_QUICK, /* and pages and references */
-    INSPECT_FULL,  /* and indexes against their tables, and the audit chain */
+    INSPECT_INDEXES, /* and indexes against their tables */
+    INSPECT_FULL,  /* and the audit chain */
 };
 
 struct inspect {

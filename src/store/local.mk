@@ -38,6 +38,7 @@ libagw_a_SOURCES += \
   src/store/metrics.c src/store/metrics.h src/store/metrics_region.h \
   src/store/metrics_text.c \
   src/store/migrate.c src/store/migrate.h \
+  src/store/nightly_facts.c src/store/nightly_facts.h \
   src/store/now.c src/store/now.h \
   src/store/overrides.c src/store/overrides.h \
   src/store/store.c src/store/store.h

@@ -6,12 +6,13 @@ integration_files = \
   tests/integration/requirements.txt tests/integration/run tests/integration/setup \
   tests/integration/test_agree.py \
   tests/integration/test_agwctl.py \
-  tests/integration/test_agwctl_audit.py \
   tests/integration/test_agwctl_access.py \
+  tests/integration/test_agwctl_audit.py \
   tests/integration/test_agwctl_config.py \
   tests/integration/test_agwctl_db.py \
   tests/integration/test_agwctl_doctor.py \
   tests/integration/test_agwctl_explain.py \
+  tests/integration/test_agwctl_nightly.py \
   tests/integration/test_agwctl_replay.py \
   tests/integration/test_audit_unavailable.py \
   tests/integration/test_frameworks.py \
@@ -36,8 +37,8 @@ integration_files = \
 integration_lib = \
   tests/lib/activate.py tests/lib/agwctl.py tests/lib/clients.py tests/lib/env.py \
   tests/lib/fixtures.py tests/lib/gateway.py tests/lib/mock.py \
-  tests/lib/mock_upstream.py tests/lib/procs.py tests/lib/routes.py tests/lib/strict.py tests/lib/trail.py \
-  tests/lib/webserver.py tests/lib/wire.py tests/lib/node/client.mjs tests/lib/node/frameworks.mjs \
+  tests/lib/mock_upstream.py tests/lib/procs.py tests/lib/routes.py tests/lib/strict.py \
+  tests/lib/trail.py tests/lib/webserver.py tests/lib/wire.py tests/lib/node/client.mjs tests/lib/node/frameworks.mjs \
   tests/lib/node/package.json tests/lib/node/package-lock.json
 
 EXTRA_DIST += $(integration_files) $(integration_lib) \

@@ -61,13 +61,16 @@ def append(path, rows):
     return heads
 
 
-def tamper(path, sql):
-    """What somebody does who owns the file."""
+def tamper(path, sql, cover_up=False):
+    """What somebody does who owns the file; `cover_up`: and makes the triggers again."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-        for name, in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND"
-                                " tbl_name = 'audit_event'").fetchall():
+        made = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND"
+                          " tbl_name = 'audit_event'").fetchall()
+        for name, _ in made:
             db.execute(f"DROP TRIGGER {name}")
         db.executescript(sql)
+        for _, text in made if cover_up else ():
+            db.execute(text)
 
 
 def requests(count, oldest_days, newest_days=0, **columns):
