@@ -2,6 +2,7 @@
 /* Starts the gateway: options, configuration, database, socket; then the supervisor. */
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,8 @@
 enum { EXIT_FINE = 0, EXIT_FINDING = 1, EXIT_USAGE = 2, EXIT_FAILED = 3 };
 
 enum { CORES_A_WORKER = 4, WORKERS_MAX = SIBLINGS_MAX, DESCRIPTORS_MAX = 262144 };
+
+enum { LARGE_BUFFER = 128 << 10 };
 
 struct options {
     const char *config, *listen;
@@ -142,6 +145,10 @@ static void set_limits(void)
     prctl(PR_SET_DUMPABLE, 0);
 #endif
     umask(0027);
+    /* The first large buffer that is freed makes glibc raise these to its size and twice that:
+     * from then on such buffers lie in the heaps of the threads, which keep and fragment them. */
+    mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER);
+    mallopt(M_TRIM_THRESHOLD, LARGE_BUFFER);
 }
 
 /* Migrates, and makes this configuration the current one. Everything is closed again: SQLite

@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import json
+import os
 import time
 
 import pytest
@@ -188,6 +189,36 @@ def test_T21_exactly_the_slots_are_served(make, name, workers):
     figures = invariants.check(gateway, port, {tag: one for tag, one in zip(tags, seen)}, least=1)
     report(served=counts[200], refused=counts[503], slowest_refusal_ms=round(1000 * slowest),
            **figures)
+
+
+@pytest.mark.alone
+def test_T20_large_bodies_and_lines_leave_no_memory_behind(make):
+    """Whatever thread had them: what is large goes back to the system, and does not stay in
+    the heaps of threads."""
+    gateway = make.gateway(gateway={"workers": 1, "threads": {"min": 4, "max": 40, "idle": 1}})
+    port = make.server(gateway).port
+    worker = gateway.workers()[0]
+
+    def quiet():
+        """KiB, when no thread is left but the few that stay."""
+        wait_until(lambda: len(os.listdir(f"/proc/{worker}/task")) <= 9, 10, "end of threads")
+        with open(f"/proc/{worker}/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("RssAnon"))
+
+    def small():
+        together(*[stream(port, CLIENT, "mock/chunks-5-100") for _ in range(30)])
+
+    small()
+    before = quiet()
+    for _ in range(4):
+        together(*[stream(port, CLIENT, "mock/big-line", leave_after=10) for _ in range(15)],
+                 *[stream(port, CLIENT, "mock/ok", stream_it=False, text="x" * 900000)
+                   for _ in range(15)])
+        small()
+    grown = quiet() - before
+    assert gateway.workers() == [worker]
+    assert grown < 5000, grown
+    report(grown_kib=grown)
 
 
 @pytest.mark.alone
