@@ -12,6 +12,11 @@ json_t *decision_json_place(const struct config_place *place)
     return json_sprintf("%s:%d", place->file, place->line);
 }
 
+json_t *decision_json_rule(const struct decision *d)
+{
+    return d->override != NULL ? json_string(d->override->id) : decision_json_place(&d->place);
+}
+
 static json_t *step_json(const struct decision_step *step)
 {
     json_t *json = json_pack("{s:s,s:b,s:b,s:o}", "rule", step->rule, "present", step->present,
@@ -54,13 +59,11 @@ static json_t *answer_json(int status)
 
 json_t *decision_json(const struct decision_subject *s, const struct decision *d)
 {
-    json_t *rule = d->override != NULL ? json_string(d->override->id)
-                                       : decision_json_place(&d->place);
     json_t *json = json_pack(
         "{s:s,s:b,s:s,s:b,s:s,s:o,s:s,s:s,s:o,s:I,s:o,s:o,s:o}", "agent", s->target.id, "exists",
         s->target.agent != NULL, "decision", d->allowed ? "allow" : "deny", "allowed", d->allowed,
         "source", decision_source_name(d->source), "pattern", json_values_text(d->pattern),
-        "namespace", s->target.ns, "key_id", s->key_id, "rule", rule, "generation",
+        "namespace", s->target.ns, "key_id", s->key_id, "rule", decision_json_rule(d), "generation",
         (json_int_t)s->generation, "answer", answer_json(s->status), "shadow", shadow_json(d),
         "trace", trace_json(d));
 

@@ -21,7 +21,9 @@ struct decision_subject {
  * is out. */
 json_t *decision_json(const struct decision_subject *subject, const struct decision *decision);
 
-/* "file:line", null for a rule that is not from a file. */
+/* "file:line", "key:ID" for a list of a key made at run time, null for no rule. */
 json_t *decision_json_place(const struct config_place *place);
+/* Where the rule that decided is written: the same, or the override's id. */
+json_t *decision_json_rule(const struct decision *decision);
 
 #endif

@@ -49,6 +49,7 @@ static void show_text(struct report *r, const struct pair *p)
 {
     const struct decision *d = &p->decision;
     int64_t until = d->override != NULL ? d->override->expires_at : 0;
+    json_t *rule = decision_json_rule(d);
 
     if (p->key->expires_at != 0 && (until == 0 || p->key->expires_at < until))
         until = p->key->expires_at;
@@ -59,11 +60,9 @@ static void show_text(struct report *r, const struct pair *p)
     table_text(r->table, d->override != NULL ? STYLE_WARNING : STYLE_PLAIN,
                decision_source_name(d->source));
     table_text(r->table, STYLE_PLAIN, d->pattern);
-    if (d->place.line != 0)
-        table_cell(r->table, STYLE_PLAIN, "%s:%d", d->place.file, d->place.line);
-    else
-        table_text(r->table, STYLE_PLAIN, d->override != NULL ? d->override->id : NULL);
+    table_text(r->table, STYLE_PLAIN, json_string_value(rule));
     table_time(r->table, until);
+    json_decref(rule);
 }
 
 static void csv_time(struct buf *row, int64_t ms)
@@ -73,15 +72,10 @@ static void csv_time(struct buf *row, int64_t ms)
     csv_cell(row, ms == 0 ? NULL : clock_format(ms, text));
 }
 
-static json_t *rule_json(const struct decision *d)
-{
-    return d->override != NULL ? json_string(d->override->id) : decision_json_place(&d->place);
-}
-
 static void show_csv(struct report *r, const struct pair *p)
 {
     const struct decision *d = &p->decision;
-    json_t *rule = rule_json(d);
+    json_t *rule = decision_json_rule(d);
 
     csv_cell(&r->row, p->key->id);
     csv_cell(&r->row, p->agent->spec->id);
@@ -107,7 +101,7 @@ static void show_json(struct report *r, const struct pair *p)
         p->agent->spec->id, "may_call", p->status == 0, "answer",
         p->status == 0 ? NULL : err_info(p->status)->code, "source",
         decision_source_name(d->source), "pattern", json_values_text(d->pattern), "rule",
-        rule_json(d), "override_expires_at",
+        decision_json_rule(d), "override_expires_at",
         json_values_time(d->override != NULL ? d->override->expires_at : 0), "key_expires_at",
         json_values_time(p->key->expires_at)));
 }

@@ -84,17 +84,18 @@ static int read_trail(struct call *call, struct past *past, struct replay *repla
 
 static json_t *flip_json(const struct replay_flip *f)
 {
-    const struct replay_sum *was = f->was;
+    const struct replay_sum *was = f->sum;
+    const struct replay_verdict *v = &was->verdict;
 
     return json_pack(
         "{s:s,s:s,s:I,s:o,s:o,s:{s:s,s:s?,s:s?,s:s?},s:{s:s,s:s?,s:s?,s:s?,s:i,s:s?}}", "key_id",
-        f->pair->key_id, "agent", f->pair->agent, "requests", (json_int_t)f->count, "first",
+        was->pair->key_id, "agent", was->pair->agent, "requests", (json_int_t)f->count, "first",
         json_values_time(f->first), "last", json_values_time(f->last), "was", "decision",
         was->decision, "source", was->source, "pattern", was->pattern, "rule", was->place,
-        "would_be", "decision", f->allowed ? "allow" : "deny", "source", f->source, "pattern",
-        f->pattern, "rule", f->rule, "status",
-        f->status == 0 ? 200 : err_info(f->status)->status, "code",
-        f->status == 0 ? NULL : err_info(f->status)->code);
+        "would_be", "decision", v->status == 0 ? "allow" : "deny", "source", v->source, "pattern",
+        v->pattern, "rule", v->rule, "status",
+        v->status == 0 ? 200 : err_info(v->status)->status, "code",
+        v->status == 0 ? NULL : err_info(v->status)->code);
 }
 
 static int64_t flipped(const struct replay_flips *flips)
@@ -141,23 +142,26 @@ static int show_text(struct call *call, const struct replay *replay,
 
     for (size_t i = 0; i < flips->count; i++) {
         const struct replay_flip *f = &flips->items[i];
+        const struct replay_sum *was = f->sum;
+        const struct replay_verdict *v = &was->verdict;
 
-        table_text(table, STYLE_PLAIN, f->pair->key_id);
-        table_text(table, STYLE_PLAIN, f->pair->agent);
+        table_text(table, STYLE_PLAIN, was->pair->key_id);
+        table_text(table, STYLE_PLAIN, was->pair->agent);
         table_number(table, f->count);
-        table_text(table, STYLE_PLAIN, f->was->decision);
-        show_rule(table, f->was->source, f->was->pattern, f->was->place);
-        table_text(table, f->allowed ? STYLE_WARNING : STYLE_BAD, f->allowed ? "allow" : "deny");
-        show_rule(table, f->source == NULL ? err_info(f->status)->code : f->source, f->pattern,
-                  f->rule);
+        table_text(table, STYLE_PLAIN, was->decision);
+        show_rule(table, was->source, was->pattern, was->place);
+        table_text(table, v->status == 0 ? STYLE_WARNING : STYLE_BAD,
+                   v->status == 0 ? "allow" : "deny");
+        show_rule(table, v->source == NULL ? err_info(v->status)->code : v->source, v->pattern,
+                  v->rule);
         table_time(table, f->first);
         table_time(table, f->last);
     }
     if (table_print(&table, call->colour, "No decision would flip.") != 0)
         return CTL_FAILED;
-    output_line("%s%lld of %lld requests on record (%zu pairs of key and agent) would be "
-                "decided otherwise.", flips->count > 0 ? "\n" : "", (long long)flipped(flips),
-                (long long)replay_requests(replay), replay_pairs(replay));
+    output_line("%lld of %lld requests on record (%zu pairs of key and agent) would be decided "
+                "otherwise.", (long long)flipped(flips), (long long)replay_requests(replay),
+                replay_pairs(replay));
     return status;
 }
 

@@ -54,6 +54,12 @@ static void add_remedy(json_t *list, json_t *action, const struct config_place *
                         command == NULL ? json_null() : command));
 }
 
+/* What a key made at run time may do never changes. */
+static bool is_of_file(const struct config_key *key)
+{
+    return key->place.line != 0;
+}
+
 static void add_key_remedies(json_t *list, const struct explain_question *q,
                              const struct explanation *x)
 {
@@ -63,11 +69,15 @@ static void add_key_remedies(json_t *list, const struct explain_question *q,
         return;
     }
     if (x->expired)
-        add_remedy(list, json_sprintf("the key '%s' has expired: give it a later expires_at, "
-                                      "or a successor", x->key->id), &x->key->place, NULL);
+        add_remedy(list, json_sprintf("the key '%s' has expired: %s", x->key->id,
+                                      is_of_file(x->key) ? "give it a later expires_at"
+                                                         : "make another one"),
+                   &x->key->place, NULL);
     if ((x->key->roles & ROLE_CLIENT) == 0)
-        add_remedy(list, json_sprintf("the key '%s' has not the role client: add it to roles",
-                                      x->key->id), &x->key->place, NULL);
+        add_remedy(list, json_sprintf("the key '%s' has not the role client: %s", x->key->id,
+                                      is_of_file(x->key) ? "add it to roles"
+                                                         : "make another key with it"),
+                   &x->key->place, NULL);
 }
 
 static void add_agent_remedies(json_t *list, const struct catalog_target *target)
@@ -90,13 +100,13 @@ static void add_rule_remedies(json_t *list, const struct catalog_target *target,
     if (!x->needs_grant)
         return;
     if (target->agent != NULL)
-        add_remedy(list, json_sprintf(x->blocker_count > 0
-                                          ? "then grant it for a while"
-                                          : "grant it for a while, to this key alone"),
+        add_remedy(list, json_sprintf("%sgrant it for a while, to this key alone",
+                                      x->blocker_count > 0 ? "then " : ""),
                    NULL, grant_command(x->key->id, target->id));
-    add_remedy(list, json_sprintf("%s '%s' to allow_agents of the key '%s'",
-                                  x->blocker_count > 0 ? "then, or for good, add"
-                                                       : "or for good: add",
+    add_remedy(list, json_sprintf(is_of_file(x->key)
+                                      ? "or for good: add '%s' to allow_agents of the key '%s'"
+                                      : "or for good: make a key that has '%s' among its "
+                                        "allow_agents, in place of '%s'",
                                   target->id, x->key->id), &x->key->place, NULL);
 }
 

@@ -29,22 +29,15 @@ static void show_verdict(const json_t *d, bool colour)
                 strcmp(text_of(d, "basis"), "files") == 0 ? " (the files, not yet in force)" : "");
 }
 
-/* A step's place: the rule's own, or the override's id. */
 static void show_step(struct table *table, const json_t *d, const json_t *step)
 {
     bool present = json_is_true(json_object_get(step, "present"));
     bool matched = json_is_true(json_object_get(step, "matched"));
-    const char *file = text_of(step, "file");
-
     table_text(table, STYLE_PLAIN, text_of(step, "rule"));
     table_text(table, matched ? STYLE_BOLD : STYLE_FAINT,
                matched ? "decides" : present ? "no match" : "absent");
     table_text(table, STYLE_PLAIN, text_of(step, "pattern"));
-    if (file != NULL)
-        table_cell(table, STYLE_PLAIN, "%s:%lld", file,
-                   (long long)json_integer_value(json_object_get(step, "line")));
-    else
-        table_text(table, STYLE_PLAIN, matched ? text_of(d, "rule") : NULL);
+    table_text(table, STYLE_PLAIN, matched ? text_of(d, "rule") : NULL);
 }
 
 static void show_trace(const json_t *d, bool colour)
@@ -72,11 +65,13 @@ static void show_override(const json_t *d)
 {
     const json_t *o = json_object_get(d, "override");
 
-    if (o != NULL)
-        output_line("\nThe override %s of %s ends %s%s%s.", text_of(o, "id"),
-                    text_of(o, "created_by") == NULL ? "?" : text_of(o, "created_by"),
-                    text_of(o, "expires_at"), text_of(o, "reason") == NULL ? "" : ": ",
-                    text_of(o, "reason") == NULL ? "" : text_of(o, "reason"));
+    if (o == NULL)
+        return;
+    putchar('\n');
+    output_line("The override %s of %s ends %s%s%s.", text_of(o, "id"),
+                text_of(o, "created_by") == NULL ? "?" : text_of(o, "created_by"),
+                text_of(o, "expires_at"), text_of(o, "reason") == NULL ? "" : ": ",
+                text_of(o, "reason") == NULL ? "" : text_of(o, "reason"));
 }
 
 static void show_shadow(const json_t *d, bool colour)

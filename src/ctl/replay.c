@@ -2,10 +2,10 @@
 /* Runs decisions on record against a proposed policy. */
 #include "ctl/replay.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/decision_json.h"
 #include "policy/explain.h"
 #include "util/arena.h"
 #include "util/glob.h"
@@ -16,7 +16,7 @@ struct replay {
     struct history *history;
     struct arena *arena;         /* pairs, sums and their texts */
     struct replay_pair **slots;  /* hash table by key and agent */
-    size_t mask, count;
+    size_t mask, count, sums;
     int64_t requests;
 };
 
@@ -110,27 +110,50 @@ static bool bears_on(const struct override *o, const struct replay_pair *pair)
            glob_match(o->pattern, pair->agent);
 }
 
+/* Adds moments, or with changes NULL only counts them; 0 is none. */
+static void add_changes(struct replay_pair *pair, const int64_t *moments, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (moments[i] != 0) {
+            if (pair->changes != NULL)
+                pair->changes[pair->change_count] = moments[i];
+            pair->change_count++;
+        }
+}
+
+static void find_changes(const struct replay *r, struct replay_pair *pair,
+                         int64_t key_expires_at)
+{
+    const struct override_list *overrides = history_overrides(r->history);
+    const struct key_list *keys = history_keys(r->history);
+
+    pair->change_count = 0;
+    add_changes(pair, &key_expires_at, 1);
+    for (size_t i = 0; i < overrides->count; i++) {
+        const struct override *o = &overrides->items[i];
+
+        if (bears_on(o, pair))
+            add_changes(pair, (int64_t[]){o->created_at, o->expires_at, o->revoked_at,
+                                          o->expired_at}, 4);
+    }
+    for (size_t i = 0; i < keys->count; i++) {
+        const struct key_record *k = &keys->items[i];
+
+        if (strcmp(k->row.id, pair->key_id) == 0)
+            add_changes(pair, (int64_t[]){k->created_at, k->row.expires_at, k->revoked_at}, 3);
+    }
+}
+
 /* Between two changes the proposed policy says the same of the pair all the time. */
 static int list_changes(struct replay *r, struct replay_pair *pair, int64_t key_expires_at)
 {
-    const struct override_list *all = history_overrides(r->history);
-    size_t most = 1;
-
-    for (size_t i = 0; i < all->count; i++)
-        most += 4 * (size_t)bears_on(&all->items[i], pair);
-    pair->changes = arena_alloc(r->arena, most * sizeof *pair->changes);
+    find_changes(r, pair, key_expires_at);
+    if (pair->change_count == 0)
+        return 0;
+    pair->changes = arena_alloc(r->arena, pair->change_count * sizeof *pair->changes);
     if (pair->changes == NULL)
         return AGW_ENOMEM;
-    if (key_expires_at != 0)
-        pair->changes[pair->change_count++] = key_expires_at;
-    for (size_t i = 0; i < all->count; i++) {
-        const struct override *o = &all->items[i];
-        const int64_t moments[] = {o->created_at, o->expires_at, o->revoked_at, o->expired_at};
-
-        for (size_t m = 0; m < 4 && bears_on(o, pair); m++)
-            if (moments[m] != 0)
-                pair->changes[pair->change_count++] = moments[m];
-    }
+    find_changes(r, pair, key_expires_at);
     qsort(pair->changes, pair->change_count, sizeof *pair->changes, by_time);
     return 0;
 }
@@ -233,6 +256,8 @@ static struct replay_sum *find_sum(struct replay *r, struct replay_pair *pair,
         sum->pattern = copy(r, row->pattern, &failed);
         sum->place = copy(r, row->place, &failed);
         sum->interval = interval;
+        sum->pair = pair;
+        r->sums++;
         sum->first = sum->last = row->ts;
         if (failed)
             return NULL;
@@ -261,87 +286,85 @@ int replay_add(void *replay, const struct audit_decision *row)
 
 /* ---- flips ---- */
 
-static char *place_text(const struct decision *d)
+static bool flips(const struct replay_sum *sum)
 {
-    char *text = NULL;
-
-    if (d->override != NULL)
-        return strdup(d->override->id);
-    if (d->place.line != 0 && asprintf(&text, "%s:%d", d->place.file, d->place.line) < 0)
-        text = NULL;
-    return text;
+    return (sum->verdict.status == 0) != (strcmp(sum->decision, "allow") == 0);
 }
 
-/* 1 when the decision flips, 0 when it stays. */
-static int ask(struct replay *r, const struct replay_pair *pair, const struct replay_sum *sum,
-               struct replay_flip *flip, struct err *e)
+static int ask(struct replay *r, struct replay_sum *sum, struct err *e)
 {
+    const struct replay_pair *pair = sum->pair;
     const struct policy *policy;
     struct explanation x;
+    bool failed = false;
+    json_t *rule;
     int status = history_at(r->history, &(struct moment){.at = sum->first}, &policy, e);
 
     if (status != 0)
         return status;
     explain_request(policy, pair->key_id, pair->agent, pair->ns, true, sum->first, &x);
-    if ((x.status == 0) == (strcmp(sum->decision, "allow") == 0))
+    sum->verdict.status = x.status;
+    if (!flips(sum) || (x.status != 0 && x.status != AGW_EDENIED))
         return 0;
-    *flip = (struct replay_flip){.pair = pair, .was = sum, .count = sum->count,
-                                 .first = sum->first, .last = sum->last,
-                                 .allowed = x.status == 0, .status = x.status};
-    if (x.status != 0 && x.status != AGW_EDENIED)
-        return 1;
-    flip->source = decision_source_name(x.decision.source);
-    flip->rule = place_text(&x.decision);
-    if (x.decision.pattern != NULL)
-        flip->pattern = strdup(x.decision.pattern);
-    if ((x.decision.pattern != NULL && flip->pattern == NULL) ||
-        (flip->rule == NULL && (x.decision.override != NULL || x.decision.place.line != 0))) {
-        free(flip->pattern);
-        free(flip->rule);
-        return err_set(e, AGW_ENOMEM, "replay");
-    }
-    return 1;
+    rule = decision_json_rule(&x.decision);
+    sum->verdict.source = decision_source_name(x.decision.source);
+    sum->verdict.pattern = copy(r, x.decision.pattern, &failed);
+    sum->verdict.rule = copy(r, json_string_value(rule), &failed);
+    json_decref(rule);
+    return failed ? err_set(e, AGW_ENOMEM, "replay") : 0;
 }
 
-/* The same flip of another interval. */
-static bool merge(struct replay_flips *flips, size_t from, struct replay_flip *fresh)
+static int by_first(const void *a, const void *b)
 {
-    for (size_t i = from; i < flips->count; i++) {
-        struct replay_flip *f = &flips->items[i];
-
-        if (f->status != fresh->status || !same_text(f->source, fresh->source) ||
-            !same_text(f->pattern, fresh->pattern) || !same_text(f->rule, fresh->rule) ||
-            !same_text(f->was->decision, fresh->was->decision) ||
-            !same_text(f->was->source, fresh->was->source) ||
-            !same_text(f->was->pattern, fresh->was->pattern) ||
-            !same_text(f->was->place, fresh->was->place))
-            continue;
-        f->count += fresh->count;
-        f->first = fresh->first < f->first ? fresh->first : f->first;
-        f->last = fresh->last > f->last ? fresh->last : f->last;
-        free(fresh->pattern);
-        free(fresh->rule);
-        return true;
-    }
-    return false;
+    return by_time(&(*(struct replay_sum *const *)a)->first,
+                   &(*(struct replay_sum *const *)b)->first);
 }
 
-static int add_flip(struct replay_flips *flips, size_t from, struct replay_flip *flip,
-                    struct err *e)
+/* In the order of time: the history then goes through its changes once. */
+static int ask_all(struct replay *r, struct err *e)
 {
-    struct replay_flip *more;
+    struct replay_sum **sums = malloc((r->sums + 1) * sizeof *sums);
+    size_t count = 0;
+    int status = 0;
 
-    if (merge(flips, from, flip))
-        return 0;
-    more = realloc(flips->items, (flips->count + 1) * sizeof *more);
-    if (more == NULL) {
-        free(flip->pattern);
-        free(flip->rule);
+    if (sums == NULL)
         return err_set(e, AGW_ENOMEM, "replay");
+    for (size_t i = 0; i <= r->mask; i++)
+        for (struct replay_sum *s = r->slots[i] == NULL ? NULL : r->slots[i]->sums; s != NULL;
+             s = s->next)
+            sums[count++] = s;
+    qsort(sums, count, sizeof *sums, by_first);
+    for (size_t i = 0; i < count && status == 0; i++)
+        status = ask(r, sums[i], e);
+    free(sums);
+    return status;
+}
+
+static bool same_flip(const struct replay_sum *a, const struct replay_sum *b)
+{
+    return a->verdict.status == b->verdict.status &&
+           same_text(a->verdict.source, b->verdict.source) &&
+           same_text(a->verdict.pattern, b->verdict.pattern) &&
+           same_text(a->verdict.rule, b->verdict.rule) && same_text(a->decision, b->decision) &&
+           same_text(a->source, b->source) && same_text(a->pattern, b->pattern) &&
+           same_text(a->place, b->place);
+}
+
+/* Adds it to the same flip of another interval, one of those from `from` on, or as a new one.
+ * `flips` has the room. */
+static void add_flip(struct replay_flips *found, size_t from, const struct replay_sum *sum)
+{
+    struct replay_flip *f = &found->items[from];
+
+    while (f < &found->items[found->count] && !same_flip(f->sum, sum))
+        f++;
+    if (f == &found->items[found->count]) {
+        found->count++;
+        *f = (struct replay_flip){.sum = sum, .first = sum->first, .last = sum->last};
     }
-    flips->items = more;
-    flips->items[flips->count++] = *flip;
-    return 0;
+    f->count += sum->count;
+    f->first = sum->first < f->first ? sum->first : f->first;
+    f->last = sum->last > f->last ? sum->last : f->last;
 }
 
 static int compare_flips(const void *a, const void *b)
@@ -351,42 +374,34 @@ static int compare_flips(const void *a, const void *b)
 
     if (x->count != y->count)
         return x->count > y->count ? -1 : 1;
-    by_key = strcmp(x->pair->key_id, y->pair->key_id);
-    return by_key != 0 ? by_key : strcmp(x->pair->agent, y->pair->agent);
+    by_key = strcmp(x->sum->pair->key_id, y->sum->pair->key_id);
+    return by_key != 0 ? by_key : strcmp(x->sum->pair->agent, y->sum->pair->agent);
 }
 
-int replay_flips(struct replay *r, struct replay_flips *flips, struct err *e)
+int replay_flips(struct replay *r, struct replay_flips *found, struct err *e)
 {
-    int status = 0;
+    int status = ask_all(r, e);
 
-    *flips = (struct replay_flips){0};
-    for (size_t i = 0; i <= r->mask && status >= 0; i++) {
-        size_t from = flips->count;
+    *found = (struct replay_flips){0};
+    if (status != 0)
+        return status;
+    found->items = malloc((r->sums + 1) * sizeof *found->items);
+    if (found->items == NULL)
+        return err_set(e, AGW_ENOMEM, "replay");
+    for (size_t i = 0; i <= r->mask; i++) {
+        size_t from = found->count;
 
-        if (r->slots[i] == NULL)
-            continue;
-        for (const struct replay_sum *s = r->slots[i]->sums; s != NULL && status >= 0;
-             s = s->next) {
-            struct replay_flip flip;
-
-            status = ask(r, r->slots[i], s, &flip, e);
-            if (status == 1)
-                status = add_flip(flips, from, &flip, e);
-        }
+        for (const struct replay_sum *s = r->slots[i] == NULL ? NULL : r->slots[i]->sums;
+             s != NULL; s = s->next)
+            if (flips(s))
+                add_flip(found, from, s);
     }
-    if (status < 0)
-        replay_flips_free(flips);
-    else if (flips->count > 0)
-        qsort(flips->items, flips->count, sizeof *flips->items, compare_flips);
-    return status < 0 ? status : 0;
+    qsort(found->items, found->count, sizeof *found->items, compare_flips);
+    return 0;
 }
 
-void replay_flips_free(struct replay_flips *flips)
+void replay_flips_free(struct replay_flips *found)
 {
-    for (size_t i = 0; i < flips->count; i++) {
-        free(flips->items[i].pattern);
-        free(flips->items[i].rule);
-    }
-    free(flips->items);
-    *flips = (struct replay_flips){0};
+    free(found->items);
+    *found = (struct replay_flips){0};
 }

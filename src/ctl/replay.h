@@ -8,11 +8,19 @@
 #include "policy/history.h"
 #include "store/audit_decisions.h"
 
+/* What the proposed policy says. */
+struct replay_verdict {
+    int status;         /* of the answer, 0 or AGW_E* */
+    const char *source, *pattern, *rule; /* source NULL: refused before the decision */
+};
+
 /* Requests of one key to one agent that were decided by the same rule. */
 struct replay_sum {
     const char *decision, *source, *pattern, *place; /* as recorded; the last three may be NULL */
     size_t interval;    /* between two changes of what may bear on them */
     int64_t count, first, last;
+    const struct replay_pair *pair;
+    struct replay_verdict verdict; /* set by replay_flips() */
     struct replay_sum *next;
 };
 
@@ -35,15 +43,11 @@ int replay_add(void *replay, const struct audit_decision *row);
 int64_t replay_requests(const struct replay *replay);
 size_t replay_pairs(const struct replay *replay);
 
-/* A decision that would flip. */
+/* A decision that would flip; all texts are the replay's. `sum` is one of those that are summed
+ * up in count, first and last. */
 struct replay_flip {
-    const struct replay_pair *pair;
-    const struct replay_sum *was;
+    const struct replay_sum *sum;
     int64_t count, first, last;
-    bool allowed;       /* what would be decided */
-    int status;         /* of the answer then, 0 or AGW_E* */
-    const char *source; /* NULL: refused before the decision */
-    char *pattern, *rule; /* copies, or NULL */
 };
 
 struct replay_flips {

@@ -234,3 +234,8 @@ const struct override_list *history_overrides(const struct history *h)
 {
     return &h->all;
 }
+
+const struct key_list *history_keys(const struct history *h)
+{
+    return &h->ever;
+}

@@ -36,5 +36,7 @@ int history_at(struct history *history, const struct moment *moment,
 
 /* Every override that ever was, newest first; lives as long as the history. */
 const struct override_list *history_overrides(const struct history *history);
+/* Every run-time key that ever was, by id and then by age; lives as long as the history. */
+const struct key_list *history_keys(const struct history *history);
 
 #endif

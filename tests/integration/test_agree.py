@@ -27,6 +27,7 @@ NOBODY = ["labs/nobody", "nowhere"]
 PATTERNS = ["*", "a/*", "b/*", "labs/*", "*/one", "*/t*", "a/one", "labs/secret", "[ab]/two",
             "[!a]/*", "?/three", "x.y/o?ne", "*o*", "labs/nobody", "none", "b/[a-o]*"]
 KEYS = [f"k{n}" for n in range(8)]
+RUNTIME = [f"r{n}" for n in range(3)]  # made, and revoked, at run time
 ADMIN = "sk-test-agree-admin"
 
 
@@ -110,9 +111,14 @@ def decide(security, key, agent, grants, at, trial=False):
     return ("allow", "api_key", pattern) if pattern else ("deny", "deny", None)
 
 
+def find_key(security, key_id, at):
+    return next((one for one in security["api_keys"] if one["id"] == key_id
+                 and one.get("from", at) <= at < one.get("until", at + 1)), None)
+
+
 def verdict(security, key_id, agent, grants, at, exists=True):
     """-> (status, decision, source, pattern); decision None: there was none."""
-    key = next((one for one in security["api_keys"] if one["id"] == key_id), None)
+    key = find_key(security, key_id, at)
     if key is None:
         return 401, None, None, None
     decided = decide(security, key, agent, grants, at)
@@ -135,22 +141,51 @@ def millis(text):
 
 class Round:
     def __init__(self, gateway, ctl, rng, security):
-        self.gateway, self.ctl, self.rng, self.security = gateway, ctl, rng, security
-        self.grants, self.cases = [], 0
+        self.gateway, self.ctl, self.rng = gateway, ctl, rng
+        self.grants, self.cases, self.secrets = [], 0, {}
+        # What the file says, and with the run-time keys.
+        self.security = {**security, "api_keys": list(security["api_keys"])}
         gateway.write("security", security)
         answer = self.admin("POST", "/security/refresh")
         assert answer.status == 200, answer
         self.begin = gateway.sql("SELECT max(seq) AS seq FROM audit_event")[0]["seq"]
+        for key in RUNTIME:
+            if rng.random() < 0.8:
+                self.make_key(key)
         for _ in range(rng.randrange(5)):
             self.grant()
 
     def admin(self, method, path, body=None, headers=()):
         return fcgi.call(self.gateway.socket, method, path, ADMIN, body, headers)
 
+    def make_key(self, key):
+        body = {"id": key, "roles": self.rng.choice([["client"]] * 4 + [["auditor"]])}
+        for name in ("allow_agents", "deny_agents"):
+            if self.rng.random() < 0.5:
+                body[name] = self.rng.sample(PATTERNS, self.rng.randrange(3))
+        answer = self.admin("POST", "/security/keys", body)
+        assert answer.status in (200, 201), answer
+        made = answer.json()
+        self.secrets[key] = made["secret"]
+        self.security["api_keys"].append({**body, "from": millis(made["created_at"])})
+
+    def revoke_some_keys(self):
+        for one in self.security["api_keys"]:
+            if one["id"] in RUNTIME and "until" not in one and self.rng.random() < 0.5:
+                self.revoke_key(one)
+
+    def revoke_key(self, one):
+        answer = self.admin("DELETE", "/security/keys/" + one["id"])
+        assert answer.status == 200, answer
+        one["until"] = millis(answer.json()["revoked_at"])
+
+    def secret(self, key):
+        return self.secrets.get(key, secret(key))
+
     def grant(self):
         body = {"agent": self.rng.choice(PATTERNS), "ttl_seconds": self.rng.choice([1, 1, 900])}
         if self.rng.random() < 0.5:
-            body["key_id"] = self.rng.choice(KEYS)
+            body["key_id"] = self.rng.choice(KEYS + RUNTIME)
         answer = self.admin("POST", "/security/override", body)
         if answer.status == 400:  # no such key in this policy
             return
@@ -167,10 +202,10 @@ class Round:
     def ask(self):
         """Chat and preview of every pair. -> {(key, agent): [chat id, status, preview id, doc]}"""
         asked = {}
-        for key in KEYS:
+        for key in KEYS + RUNTIME:
             for agent in [*AGENTS, *NOBODY]:
                 ids = new_id("agree"), new_id("agree")
-                status = fcgi.chat(self.gateway.socket, secret(key), agent,
+                status = fcgi.chat(self.gateway.socket, self.secret(key), agent,
                                    request_id=ids[0]).status
                 answer = self.admin("POST", "/security/preview", {"agent": agent, "key_id": key},
                                     [("X-Request-Id", ids[1])])
@@ -210,7 +245,7 @@ class Round:
         self.check_explained(questions, wanted)
 
     def check_shadow(self, key, agent, at, document, what):
-        value = next(one for one in self.security["api_keys"] if one["id"] == key)
+        value = find_key(self.security, key, at)
         real = decide(self.security, value, agent, self.grants, at)
         trial = decide(self.security, value, agent, self.grants, at, True)
         would = None if real[0] == trial[0] else f"would_{trial[0]}"
@@ -237,10 +272,10 @@ class Round:
         for one in self.ctl.json("access")["entries"]:
             access.setdefault(one["key_id"], []).append(one["agent"])
         at = int(time.time() * 1000)
-        for key in KEYS:
+        for key in KEYS + RUNTIME:
             may = [agent for agent in sorted(AGENTS)
                    if verdict(self.security, key, agent, self.grants, at)[0] == 200]
-            answer = fcgi.call(self.gateway.socket, "GET", "/v1/models", secret(key))
+            answer = fcgi.call(self.gateway.socket, "GET", "/v1/models", self.secret(key))
             seen = [one["id"] for one in answer.json()["data"]] if answer.status == 200 else []
             assert seen == may == access.get(key, []), (SEED, key)
             self.cases += len(AGENTS)
@@ -255,9 +290,12 @@ class Round:
         rows = self.gateway.sql(
             "SELECT * FROM audit_event WHERE ts >= ? AND decision IS NOT NULL"
             " AND kind IN ('decision', 'refusal')", since)
+        # Run-time keys stay what they are, whatever the file says.
+        policy_then = {**proposal, "api_keys": proposal["api_keys"] + [
+            one for one in self.security["api_keys"] if one["id"] in RUNTIME]}
         flips = {}
         for row in rows:
-            status = verdict(proposal, row["key_id"], row["agent"], self.grants, row["ts"])[0]
+            status = verdict(policy_then, row["key_id"], row["agent"], self.grants, row["ts"])[0]
             if (status == 200) != (row["decision"] == "allow"):
                 pair = row["key_id"], row["agent"], row["decision"]
                 flips[pair] = flips.get(pair, 0) + 1
@@ -267,6 +305,16 @@ class Round:
             pair = one["key_id"], one["agent"], one["was"]["decision"]
             found[pair] = found.get(pair, 0) + one["requests"]
         assert found == flips and told["requests"] == len(rows), SEED
+
+
+    def end(self):
+        """Nothing of this round is in force in the next one."""
+        for grant in self.grants:
+            answer = self.admin("DELETE", "/security/overrides/" + grant["id"])
+            assert answer.status in (200, 404), answer
+        for one in self.security["api_keys"]:
+            if one["id"] in RUNTIME and "until" not in one:
+                self.revoke_key(one)
 
 
 def stamp(ms):
@@ -293,13 +341,12 @@ def test_all_ways_to_ask_agree(directory, mock):
             soon = [end for end in ends if end < time.time() * 1000 + 5000]
             if soon:
                 time.sleep(max(0, max(soon) / 1000 - time.time()) + 0.01)
-                one.check(one.ask())
+            one.revoke_some_keys()
+            one.check(one.ask())
             one.check_lists()
             proposal = policy(rng)
             one.check_replay(proposal, directory / "proposal.yaml")
-            for grant in one.grants:
-                answer = one.admin("DELETE", "/security/overrides/" + grant["id"])
-                assert answer.status in (200, 404), answer
+            one.end()
             cases, rounds, security = cases + one.cases, rounds + 1, proposal
     finally:
         print(f"seed {SEED}: {cases} cases, {rounds} policies")

@@ -162,6 +162,12 @@ def test_rules_on_trial(served, ctl):
         "explain", "--key", "client", "--agent", "echo/echo").stdout
 
 
+def test_text_of_an_override(ctl):
+    text = ctl.run("explain", "--key", "client", "--agent", "labs/closed-door").stdout
+    assert "of admin ends" in text and ": incident." in text and "\\n" not in text
+    assert "override.key" in text and "decides" in text
+
+
 def test_bare_names(served, ctl):
     assert ctl.json("explain", "--key", "client", "--agent", "echo")["agent"] == "echo/echo"
 
