@@ -28,6 +28,14 @@ tests_unit_test_policy_decide_SOURCES = tests/unit/test_policy_decide.c \
 tests_unit_test_policy_decide_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 unit_tests += tests/unit/test_policy_model
 tests_unit_test_policy_model_SOURCES = tests/unit/test_policy_model.c
+unit_tests += tests/unit/test_policy_explain tests/unit/test_policy_history
+tests_unit_test_policy_explain_SOURCES = tests/unit/test_policy_explain.c \
+  tests/lib/build_config.c tests/lib/build_config.h
+tests_unit_test_policy_explain_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_policy_history_SOURCES = tests/unit/test_policy_history.c \
+  tests/lib/build_config.c tests/lib/build_config.h $(store_fixture) $(inject)
+tests_unit_test_policy_history_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_policy_history_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
 unit_tests += tests/unit/test_policy_authenticate
 tests_unit_test_policy_authenticate_SOURCES = tests/unit/test_policy_authenticate.c \
   tests/lib/build_config.c tests/lib/build_config.h

@@ -100,6 +100,12 @@ tests_unit_test_store_audit_failures_SOURCES = tests/unit/test_store_audit_failu
 tests_unit_test_store_audit_failures_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 tests_unit_test_store_audit_failures_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
 
+unit_tests += tests/unit/test_store_audit_decisions
+tests_unit_test_store_audit_decisions_SOURCES = tests/unit/test_store_audit_decisions.c \
+  $(store_fixture) $(inject)
+tests_unit_test_store_audit_decisions_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_store_audit_decisions_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
+
 unit_tests += tests/unit/test_store_audit_prune
 tests_unit_test_store_audit_prune_SOURCES = tests/unit/test_store_audit_prune.c $(store_fixture)
 tests_unit_test_store_audit_prune_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
