@@ -10,6 +10,7 @@
 #include "build_config.h"
 #include "policy/explain.h"
 #include "policy/history.h"
+#include "util/buf.h"
 
 static const char security[] =
     "version: 1\n"
@@ -115,15 +116,18 @@ static void blockers_say_where(void **state)
 
 static void there_is_room_for_so_many(void **state)
 {
-    char text[2048] = "version: 1\ndefault: {deny_agents: [";
     struct explanation x;
     struct scene s;
+    struct buf text;
 
     (void)state;
+    buf_init(&text, 4096);
+    buf_puts(&text, "version: 1\ndefault: {deny_agents: [");
     for (int i = 0; i < EXPLAIN_BLOCKERS_MAX + 8; i++)
-        strcat(text, i == 0 ? "\"*\"" : ",\"*\"");
-    strcat(text, "]}\napi_keys: [{id: k, key: s}]\n");
-    open_scene(&s, text);
+        buf_puts(&text, i == 0 ? "\"*\"" : ",\"*\"");
+    buf_puts(&text, "]}\napi_keys: [{id: k, key: s}]\n");
+    open_scene(&s, buf_text(&text));
+    buf_free(&text);
     explain_request(s.policy, "k", "a/b", "a", true, 1, &x);
     assert_int_equal(x.blocker_count, EXPLAIN_BLOCKERS_MAX);
     history_close(&s.history);
