@@ -6,6 +6,7 @@
 #include "api/chat_stream.h"
 #include "api/fields.h"
 #include "api/handlers.h"
+#include "api/spend.h"
 
 /* Unknown names go through the same decision, so that time tells nothing. */
 int chat_target(struct exchange *x)
@@ -22,10 +23,7 @@ int chat_target(struct exchange *x)
         return err_set_public(&x->err, AGW_EMODEL, "model",
                               "The model '%.100s' does not exist or you have no access to it.",
                               x->agent_id);
-    if (!x->decision.allowed)
-        return err_set_public(&x->err, AGW_EDENIED, "model",
-                              "This API key may not call the agent '%.100s'.", x->agent_id);
-    return 0;
+    return x->decision.allowed ? 0 : context_denied(x);
 }
 
 struct collector {
@@ -52,6 +50,7 @@ static int on_completion(void *arg, json_t *completion)
     if (shaped == NULL)
         return err_set(&x->err, AGW_EUPSTREAM, "a completion without choices");
     status = audit_wait(x->ticket, &x->err);
+    spend_tokens(x); /* who has the answer may ask again at once */
     if (status == 0)
         status = response_json(&x->response, 200, shaped);
     json_decref(shaped);

@@ -3,6 +3,7 @@
 #include "api/chat_stream.h"
 
 #include "api/outcome.h"
+#include "api/spend.h"
 #include "http/sse_write.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -125,6 +126,7 @@ static void write_done(struct exchange *x)
     struct err problem;
 
     outcome_row_end(x, &row);
+    row.ts = spend_tokens(x);
     if (audit_finish_wait(x->api->audit, &x->ticket, &row, &problem) == 0)
         sse_write_done(&x->response);
     else

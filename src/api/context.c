@@ -33,6 +33,12 @@ void context_decide(struct exchange *x, const struct config_key *key)
     x->decided_for = key;
 }
 
+int context_denied(struct exchange *x)
+{
+    return err_set_public(&x->err, AGW_EDENIED, "model",
+                          "This API key may not call the agent '%.100s'.", x->agent_id);
+}
+
 static const char *place_text(struct exchange *x, const struct config_place *place)
 {
     if (place->line == 0)

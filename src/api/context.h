@@ -20,6 +20,7 @@ struct api {
     struct policy_state *policy;
     struct audit *audit;
     struct rate_limiter *limiter;
+    struct tally *tally;
     struct upstreams *upstreams;
     int64_t started_ms; /* UTC */
 };
@@ -56,6 +57,13 @@ struct exchange {
     int64_t decided_at;             /* store_now() that it was made by */
     const struct config_key *decided_for;
 
+    /* What it has taken (api/spend.h); given back unless it is recorded. */
+    const struct override *used;    /* one of its uses */
+    int64_t budgeted_at;            /* a request of the day of this time; 0 = none */
+    bool recorded;
+    int64_t tokens_added;
+    int64_t ended_at;               /* ts of its end, once tokens were added; else 0 */
+
     struct audit_ticket *ticket;    /* recorded, not yet finished */
     struct answer answer;
     bool answered;                  /* the handler wrote the response itself (chat) */
@@ -76,6 +84,9 @@ int context_name_agent(struct exchange *x, const char *name);
 
 /* Decides for `key` about x->agent_id. */
 void context_decide(struct exchange *x, const struct config_key *key);
+
+/* AGW_EDENIED, in words for the client. */
+int context_denied(struct exchange *x);
 
 /* Where the decision's rule is written: "file:line", an override id, or "key:ID" for the
  * lists of a key made at run time; NULL = no rule. */

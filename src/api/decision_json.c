@@ -26,6 +26,8 @@ static json_t *step_json(const struct decision_step *step)
         json_object_set_new(json, "file", json_string(step->place.file));
     if (json != NULL && step->place.line != 0)
         json_object_set_new(json, "line", json_integer(step->place.line));
+    if (json != NULL && step->used_up != NULL)
+        json_object_set_new(json, "used_up", json_string(step->used_up->id));
     return json;
 }
 
@@ -67,7 +69,12 @@ json_t *decision_json(const struct decision_subject *s, const struct decision *d
         (json_int_t)s->generation, "answer", answer_json(s->status), "shadow", shadow_json(d),
         "trace", trace_json(d));
 
-    if (json != NULL && d->override != NULL)
-        json_object_set_new(json, "override", json_values_override(d->override));
+    if (json != NULL && d->override != NULL) {
+        struct override o = *d->override;
+
+        if (s->uses >= 0)
+            o.uses = s->uses;
+        json_object_set_new(json, "override", json_values_override(&o, s->at));
+    }
     return json;
 }

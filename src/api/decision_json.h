@@ -13,6 +13,8 @@ struct decision_subject {
     const char *key_id;
     struct catalog_target target;
     int64_t generation;
+    int64_t at;   /* when it is decided */
+    int64_t uses; /* of the override that decides, -1 = as in its `uses` */
     int status; /* of the answer to a chat request, explain_status() */
 };
 

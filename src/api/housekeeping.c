@@ -3,6 +3,7 @@
 #include "api/housekeeping.h"
 
 #include "api/derive.h"
+#include "policy/budget.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -14,16 +15,19 @@ static void complain(const char *what, const struct err *e)
     log_message(LOG_ERROR, "store.failed", "%s: %s", what, e->message);
 }
 
-static void log_expired(const struct override *o)
+static void log_ended(const char *event, const struct override *o)
 {
     char expired[CLOCK_TEXT_SIZE];
     struct log_line line;
 
-    log_begin(&line, LOG_INFO, "agent.security.override.expired");
+    log_begin(&line, LOG_INFO, event);
     log_str(&line, "override_id", o->id);
     log_str(&line, "agent", o->pattern);
     log_str(&line, "key_id", o->key_id);
     log_str(&line, "reason", o->reason);
+    log_str(&line, "ticket", o->ticket);
+    if (o->max_uses > 0)
+        log_int(&line, "max_uses", o->max_uses);
     log_str(&line, "expires_at", clock_format(o->expires_at, expired));
     log_end(&line);
 }
@@ -56,8 +60,27 @@ static void expire_overrides(struct api *api)
     if (overrides_expire(api->store, &row, &expired, &problem) != 0)
         complain("expiring overrides", &problem);
     for (size_t i = 0; i < expired.count; i++)
-        log_expired(&expired.items[i]);
+        log_ended("agent.security.override.expired", &expired.items[i]);
     override_list_clear(&expired);
+}
+
+/* That they are spent is known without a mark; the mark tells people, and later starts. */
+static void mark_used_up(struct api *api, const struct policy *policy)
+{
+    struct audit_row row = plain_row(api, "override.used_up");
+    struct err problem;
+
+    for (size_t i = 0; i < policy->overrides.count; i++) {
+        const struct override *o = &policy->overrides.items[i];
+        bool marked = false;
+
+        if (o->max_uses == 0 || o->used_up_at != 0 || budget_uses(api->tally, o) < o->max_uses)
+            continue;
+        if (overrides_use_up(api->store, o, &row, &marked, &problem) != 0)
+            complain("marking an override", &problem);
+        else if (marked)
+            log_ended("agent.security.override.used_up", o);
+    }
 }
 
 static void warn_key(const struct config_key *key, int64_t now)
@@ -116,6 +139,7 @@ void housekeeping_tick(struct housekeeping *h)
         return;
     }
     warn_keys(h, policy);
+    mark_used_up(h->api, policy);
     if (is_due(&h->uses_at, now, USES_EVERY_MS) &&
         derive_flush_used(h->api->store, policy, &problem) != 0)
         complain("key uses", &problem);

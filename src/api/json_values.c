@@ -25,14 +25,16 @@ json_t *json_values_patterns(const struct config_patterns *list)
     return array;
 }
 
-json_t *json_values_override(const struct override *o)
+json_t *json_values_override(const struct override *o, int64_t now)
 {
-    return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "id", o->id, "agent",
-                     o->pattern, "pattern", o->pattern, "created_at",
-                     json_values_time(o->created_at), "expires_at",
-                     json_values_time(o->expires_at), "reason", json_values_text(o->reason),
-                     "key_id", json_values_text(o->key_id), "created_by",
-                     json_values_text(o->created_by), "revoked_at",
-                     json_values_time(o->revoked_at), "expired_at",
-                     json_values_time(o->expired_at));
+    return json_pack(
+        "{s:s,s:s,s:s,s:s,s:o,s:o,s:s?,s:s?,s:s?,s:s?,s:o,s:o,s:s?,s:o,s:o,s:o}", "id", o->id,
+        "agent", o->pattern, "pattern", o->pattern, "state", override_state(o, now),
+        "created_at", json_values_time(o->created_at), "expires_at",
+        json_values_time(o->expires_at), "reason", o->reason, "ticket", o->ticket, "key_id",
+        o->key_id, "created_by", o->created_by, "max_uses",
+        o->max_uses == 0 ? json_null() : json_integer(o->max_uses), "uses",
+        o->uses < 0 ? json_null() : json_integer(o->uses), "revoked_by", o->revoked_by, "revoked_at",
+        json_values_time(o->revoked_at), "expired_at", json_values_time(o->expired_at),
+        "used_up_at", json_values_time(o->used_up_at));
 }

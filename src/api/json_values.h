@@ -12,6 +12,7 @@
 json_t *json_values_text(const char *text);  /* NULL = null */
 json_t *json_values_time(int64_t ms);        /* RFC 3339 text, 0 = null */
 json_t *json_values_patterns(const struct config_patterns *list);
-json_t *json_values_override(const struct override *o);
+/* `uses` is what the caller counted. */
+json_t *json_values_override(const struct override *o, int64_t now);
 
 #endif

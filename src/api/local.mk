@@ -24,6 +24,7 @@ libagw_a_SOURCES += \
   src/api/refresh.c src/api/refresh.h \
   src/api/routes.c src/api/routes.h \
   src/api/security.c \
+  src/api/spend.c src/api/spend.h \
   src/api/steps.c src/api/steps.h
 
 unit_tests += tests/unit/test_api_wire

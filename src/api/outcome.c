@@ -23,6 +23,7 @@ static const char *name_of(int status, bool stream_begun)
     case AGW_EROLE:
         return "denied";
     case AGW_ERATE:
+    case AGW_EQUOTA:
         return "rate_limited";
     case AGW_EINVALID:
     case AGW_EMODEL:
@@ -60,16 +61,35 @@ bool outcome_is_audited(const struct exchange *x)
            !x->policy->config->gateway.metrics_open;
 }
 
+/* The grants that matched and were passed over, since their uses were spent: the order in
+ * which uses are taken is not that of the rows, so nothing else tells it later. */
+static json_t *used_up_json(const struct exchange *x)
+{
+    json_t *ids = NULL;
+
+    for (size_t i = 0; x->decided && i < x->decision.step_count; i++) {
+        const struct override *o = x->decision.steps[i].used_up;
+
+        if (o == NULL)
+            continue;
+        if (ids == NULL)
+            ids = json_array();
+        json_array_append_new(ids, json_string(o->id));
+    }
+    return ids;
+}
+
 /* What has no column, as JSON; NULL when there is nothing. What shadow entries would change
  * comes first: the index of the view shadow_decisions goes by how the text begins. */
 static const char *detail_of(struct exchange *x)
 {
     const struct decision_shadow *shadow = &x->decision.shadow;
     const char *would = x->decided ? decision_would_name(&x->decision) : NULL, *copy = NULL;
-    json_t *detail;
+    json_t *detail, *used_up = used_up_json(x);
     char *text;
 
-    if (would == NULL && (x->decided_for == NULL || x->decided_for == x->key))
+    if (would == NULL && used_up == NULL &&
+        (x->decided_for == NULL || x->decided_for == x->key))
         return NULL;
     detail = json_object();
     if (would != NULL)
@@ -78,6 +98,8 @@ static const char *detail_of(struct exchange *x)
                                       shadow->pattern, "place", context_shadow_place(x)));
     if (x->decided_for != NULL && x->decided_for != x->key)
         json_object_set_new(detail, "for_key", json_string(x->decided_for->id));
+    if (used_up != NULL)
+        json_object_set_new(detail, "used_up", used_up);
     text = json_dumps(detail, JSON_COMPACT);
     if (text != NULL)
         copy = arena_strdup(x->request.arena, text);
@@ -191,8 +213,6 @@ void outcome_log_decision(struct exchange *x)
     count_shadow(x);
     metrics_add(METRIC_DECISIONS, 1, d->allowed ? "allow" : "deny",
                 decision_source_name(d->source));
-    if (d->override != NULL)
-        metrics_add(METRIC_OVERRIDE_USES, 1);
 }
 
 static void count(struct exchange *x, int64_t duration_us)

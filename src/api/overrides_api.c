@@ -7,18 +7,21 @@
 #include "api/handlers.h"
 #include "api/json_values.h"
 #include "api/outcome.h"
+#include "policy/budget.h"
 #include "util/clock.h"
 #include "util/glob.h"
 #include "util/log.h"
 #include "util/secret.h"
 
-enum { REASON_MAX = 500 };
+enum { REASON_MAX = 500, TICKET_MAX = 100, USES_MAX = 1000000 };
 
 static const struct field create_fields[] = {
     {"agent", FIELD_TEXT, true, 1, GLOB_MAX},
     {"ttl_seconds", FIELD_INTEGER, true, 0, 0},
     {"reason", FIELD_TEXT, false, 0, REASON_MAX},
     {"key_id", FIELD_TEXT, false, 1, 128},
+    {"ticket", FIELD_TEXT, false, 1, TICKET_MAX},
+    {"max_uses", FIELD_INTEGER, false, 1, USES_MAX},
 };
 
 static bool is_glob(const char *pattern)
@@ -67,6 +70,8 @@ static int check_create(struct exchange *x, struct override *o)
     if (o->key_id != NULL && policy_find_key(x->policy, o->key_id) == NULL)
         return err_set_public(&x->err, AGW_EINVALID, "key_id", "There is no key '%.100s'.",
                               o->key_id);
+    o->ticket = (char *)fields_text(x->body, "ticket");
+    o->max_uses = fields_integer(x->body, "max_uses", 0);
     o->created_by = (char *)x->key->id;
     o->created_at = store_now(x->api->store);
     o->expires_at = o->created_at + ttl * 1000;
@@ -84,6 +89,9 @@ static void log_override(const struct exchange *x, const char *event, const stru
     log_str(&line, "agent", o->pattern);
     log_str(&line, "key_id", o->key_id);
     log_str(&line, "reason", o->reason);
+    log_str(&line, "ticket", o->ticket);
+    if (o->max_uses > 0)
+        log_int(&line, "max_uses", o->max_uses);
     log_str(&line, "expires_at", clock_format(o->expires_at, expires));
     log_str(&line, "by", x->key->id);
     log_end(&line);
@@ -108,8 +116,17 @@ int overrides_api_create(struct exchange *x)
     if (status != 0)
         return status;
     log_override(x, "agent.security.override.created", &o);
-    x->answer.json = json_values_override(&o);
+    x->answer.json = json_values_override(&o, store_now(x->api->store));
     return x->answer.json == NULL ? err_set(&x->err, AGW_ENOMEM, "override") : 0;
+}
+
+/* Uses that were taken just now are not in the trail yet. */
+static void count_uses(struct exchange *x, struct override *o)
+{
+    int64_t taken = budget_uses(x->api->tally, o);
+
+    if (taken > o->uses)
+        o->uses = taken;
 }
 
 int overrides_api_list(struct exchange *x)
@@ -117,16 +134,21 @@ int overrides_api_list(struct exchange *x)
     struct override_list list = {0};
     struct db *db = store_acquire(x->api->store, &x->err);
     const char *all = request_query(&x->request, "all");
+    int64_t now = store_now(x->api->store);
     json_t *overrides = json_array();
     int status = AGW_ESTORE;
 
     if (db != NULL) {
-        status = overrides_list(db, store_now(x->api->store),
-                                all != NULL && strcmp(all, "true") == 0, &list, &x->err);
+        status = overrides_list(db, now, all != NULL && strcmp(all, "true") == 0, &list,
+                                &x->err);
+        if (status == 0)
+            status = overrides_count_uses(db, &list, &x->err);
         store_release(x->api->store, db);
     }
-    for (size_t i = 0; i < list.count; i++)
-        json_array_append_new(overrides, json_values_override(&list.items[i]));
+    for (size_t i = 0; i < list.count; i++) {
+        count_uses(x, &list.items[i]);
+        json_array_append_new(overrides, json_values_override(&list.items[i], now));
+    }
     override_list_clear(&list);
     x->answer.json = json_pack("{s:o}", "overrides", overrides);
     return status;
@@ -147,8 +169,9 @@ int overrides_api_revoke(struct exchange *x)
                               x->object_id);
     if (status != 0)
         return status;
+    count_uses(x, &revoked);
     log_override(x, "agent.security.override.revoked", &revoked);
-    x->answer.json = json_values_override(&revoked);
+    x->answer.json = json_values_override(&revoked, store_now(x->api->store));
     override_clear(&revoked);
     return x->answer.json == NULL ? err_set(&x->err, AGW_ENOMEM, "override") : 0;
 }

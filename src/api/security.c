@@ -5,6 +5,7 @@
 #include "api/handlers.h"
 #include "api/json_values.h"
 #include "api/refresh.h"
+#include "policy/budget.h"
 #include "policy/explain.h"
 #include "util/glob.h"
 
@@ -35,10 +36,13 @@ int security_preview_target(struct exchange *x)
 
 int security_preview(struct exchange *x)
 {
+    const struct override *o = x->decision.override;
     struct decision_subject subject = {
         .key_id = x->decided_for->id,
         .target = {x->agent, x->agent_id, x->ns},
         .generation = x->policy->config->generation,
+        .at = x->decided_at,
+        .uses = o == NULL ? -1 : budget_uses(x->api->tally, o),
         .status = explain_status(x->decided_for, x->agent != NULL && x->agent->available,
                                  &x->decision, x->decided_at)};
 

@@ -8,6 +8,7 @@
 #include "api/derive.h"
 #include "api/outcome.h"
 #include "api/routes.h"
+#include "api/spend.h"
 #include "store/metrics.h"
 #include "util/clock.h"
 #include "util/json_limits.h"
@@ -124,6 +125,12 @@ static int read_body(struct exchange *x)
     return status;
 }
 
+static void log_decision(struct exchange *x)
+{
+    if (x->decided && strcmp(x->route->kind, "decision") == 0)
+        outcome_log_decision(x);
+}
+
 static int decide(struct exchange *x)
 {
     int status;
@@ -131,8 +138,18 @@ static int decide(struct exchange *x)
     if (x->route->target == NULL)
         return 0;
     status = x->route->target(x);
-    if (x->decided && strcmp(x->route->kind, "decision") == 0)
-        outcome_log_decision(x);
+    if (status != 0)
+        log_decision(x);
+    return status;
+}
+
+/* Only what would run costs anything. Where the last use of a grant is gone meanwhile, the
+ * decision is another one now. */
+static int budget(struct exchange *x)
+{
+    int status = strcmp(x->route->kind, "decision") == 0 ? spend(x) : 0;
+
+    log_decision(x);
     return status;
 }
 
@@ -140,11 +157,16 @@ static int decide(struct exchange *x)
 static int record(struct exchange *x)
 {
     struct audit_row row;
+    int status;
 
     if (!outcome_is_audited(x))
         return 0;
     outcome_row(x, x->route->kind, &row);
-    return audit_record(x->api->audit, &row, &x->ticket, &x->err);
+    status = audit_record(x->api->audit, &row, &x->ticket, &x->err);
+    x->recorded = x->ticket != NULL; /* also one that is only late */
+    if (status == 0 && x->decision.override != NULL && strcmp(row.kind, "decision") == 0)
+        metrics_add(METRIC_OVERRIDE_USES, 1);
+    return status;
 }
 
 static int run(struct exchange *x)
@@ -180,6 +202,7 @@ static const struct step {
     {"limit", limit},
     {"read", read_body},
     {"decide", decide},
+    {"budget", budget},
     {"record", record},
     {"run", run},
     {"answer", answer},
@@ -227,6 +250,7 @@ static void finish(struct exchange *x)
 
     if (x->ticket != NULL) {
         outcome_row_end(x, &row);
+        row.ts = spend_tokens(x);
         audit_finish(x->api->audit, &x->ticket, &row);
     }
     outcome_log_request(x);
@@ -264,8 +288,10 @@ static void walk(struct exchange *x)
     }
     if (x->status == WALK_ENDED)
         x->status = 0;
-    else if (x->status != 0)
+    if (x->status != 0) {
+        spend_return(x);
         refuse(x);
+    }
     finish(x);
 }
 

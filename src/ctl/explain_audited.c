@@ -117,15 +117,19 @@ static json_t *recorded_json(const json_t *row)
 static int make_again(struct past *past, const json_t *rows, const json_t *row,
                       json_t **document)
 {
+    const char *text = text_of(row, "detail");
+    json_t *detail = text == NULL ? NULL : json_loads(text, 0, NULL);
     struct explain_question q = {
         .key_id = text_of(row, "key_id"),
         .agent = text_of(row, "agent"),
-        .moment = {time_of(row), number_of(row, "generation"), number_of(row, "seq")}};
+        .moment = {time_of(row), number_of(row, "generation"), number_of(row, "seq"),
+                   json_object_get(detail, "used_up")}};
     bool reproduced;
     int status = explain_document(past, &q, document);
 
     if (status == CTL_FINE && !is_reproduced(*document, row))
         status = try_changes(past, &q, begin_of(rows, row), row, document);
+    json_decref(detail);
     if (status != CTL_FINE)
         return status;
     reproduced = is_reproduced(*document, row);

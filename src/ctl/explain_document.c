@@ -128,7 +128,9 @@ static json_t *make(const struct past *past, const struct policy *policy,
     static const struct config_place nowhere;
     struct explanation x;
     struct decision_subject s = {.key_id = q->key_id,
-                                 .generation = policy->config->generation};
+                                 .generation = policy->config->generation,
+                                 .at = q->moment.at,
+                                 .uses = -1};
     json_t *json;
 
     if (catalog_target(past_catalog(policy), q->agent, arena, &s.target) != 0)

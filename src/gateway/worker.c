@@ -86,6 +86,8 @@ static int open_store(struct worker *w, struct err *e)
     w->metrics_open = rc == 0;
     if (rc == 0)
         rc = rate_limit_open(store_shm(w->api.store), &w->api.limiter, e);
+    if (rc == 0)
+        rc = tally_open(w->api.store, &w->api.tally, e);
     return rc;
 }
 
@@ -105,6 +107,7 @@ static int open_policy(struct worker *w, struct err *e)
     if (w->api.upstreams == NULL)
         return err_set(e, AGW_ENOMEM, "no memory for upstreams");
     derive_hooks(w->api.upstreams, &hooks);
+    hooks.tally = w->api.tally;
     return policy_state_open(w->api.store, w->settings->origin,
                              config_acquire(w->settings->config), &hooks, &w->api.policy, e);
 }
@@ -263,6 +266,7 @@ static void close_all(struct worker *w)
         upstreams_free(&w->api.upstreams);
     if (w->api.limiter != NULL)
         rate_limit_close(&w->api.limiter);
+    tally_close(&w->api.tally);
     if (w->metrics_open)
         metrics_close();
     if (w->api.store != NULL)

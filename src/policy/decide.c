@@ -97,6 +97,11 @@ static bool try_overrides(const struct question *q, struct decision *d, const ch
 
         if (!is_bound_right || !is_active(o, q->now))
             continue;
+        if (override_is_spent(q->overrides, o)) {
+            if (glob_match(o->pattern, q->agent))
+                step->used_up = o;
+            continue;
+        }
         step->present = true;
         if (glob_match(o->pattern, q->agent) &&
             (best == NULL || o->expires_at > best->expires_at))

@@ -28,6 +28,7 @@ struct decision_step {
     bool matched;
     const char *pattern; /* the one that matched, or NULL */
     struct config_place place;
+    const struct override *used_up; /* one that matches, but whose uses are spent */
 };
 
 /* What would be decided if the entries of `mode: shadow` were enforced. */
@@ -54,8 +55,8 @@ struct decision {
 /* "would_deny" "would_allow", NULL when the shadow entries would change nothing. */
 const char *decision_would_name(const struct decision *decision);
 
-/* `agent` is namespace/name; `now` is store_now(); overrides that are revoked, marked expired
- * or due at `now` are passed over here too. */
+/* `agent` is namespace/name; `now` is store_now(); overrides that are revoked, marked expired,
+ * due at `now` or spent are passed over here too. */
 void decide_agent(const struct config_security *security, const struct config_key *key,
                   const struct override_list *overrides, const char *agent, const char *ns,
                   int64_t now, struct decision *decision);

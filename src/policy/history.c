@@ -7,6 +7,7 @@
 
 #include "policy/register.h"
 #include "store/configurations.h"
+#include "store/usage.h"
 
 enum { CONFIGS_MAX = 32 }; /* kept at once: a batch asks for some of them again and again */
 
@@ -178,10 +179,23 @@ static bool was_active(const struct override *o, int64_t at)
            (o->expired_at == 0 || at < o->expired_at);
 }
 
-static void list_active(struct history *h, const struct moment *moment)
+static bool is_named(const json_t *ids, const char *id)
 {
+    size_t i;
+    json_t *one;
+
+    json_array_foreach((json_t *)ids, i, one)
+        if (json_is_string(one) && strcmp(json_string_value(one), id) == 0)
+            return true;
+    return false;
+}
+
+static int list_active(struct history *h, const struct moment *moment, struct err *e)
+{
+    int status = 0;
+
     h->active.count = 0;
-    for (size_t i = 0; i < h->all.count; i++) {
+    for (size_t i = 0; i < h->all.count && status == 0; i++) {
         struct override *o = &h->active.items[h->active.count];
 
         if (!was_active(&h->all.items[i], moment->at))
@@ -189,7 +203,16 @@ static void list_active(struct history *h, const struct moment *moment)
         *o = h->all.items[i];
         o->revoked_at = o->expired_at = 0;
         h->active.count++;
+        if (o->used_up_at != 0 && o->used_up_at <= moment->at)
+            continue;
+        o->used_up_at = 0;
+        if (is_named(moment->used_up, o->id))
+            o->uses = o->max_uses;
+        else if (o->max_uses > 0)
+            status = usage_override(h->db, o->id, &(struct usage_before){moment->seq, moment->at},
+                                    &o->uses, e);
     }
+    return status;
 }
 
 /* Makes known->keys the index of the configuration's keys and the run-time keys of then. */
@@ -222,7 +245,9 @@ int history_at(struct history *h, const struct moment *moment, const struct poli
         status = find_keys(h, known, moment->at, e);
     if (status != 0)
         return status;
-    list_active(h, moment);
+    status = list_active(h, moment, e);
+    if (status != 0)
+        return status;
     h->policy = (struct policy){.config = known->config, .keys = known->keys,
                                 .runtime = known->runtime,
                                 .derived = known->derived, .overrides = h->active};

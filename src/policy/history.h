@@ -16,6 +16,7 @@ struct moment {
     int64_t at;         /* UTC ms of store_now() */
     int64_t generation; /* 0 = the one that the origin ran then */
     int64_t seq;
+    const json_t *used_up; /* ids of overrides that are known to have been spent, or NULL */
 };
 
 /* `origin` as in store/configurations.h; `db` is used until history_close(), NULL: there is none,

@@ -3,6 +3,7 @@ libagw_a_SOURCES += \
   src/policy/audit.c src/policy/audit.h src/policy/audit_queue.h \
   src/policy/audit_writer.c \
   src/policy/authenticate.c src/policy/authenticate.h \
+  src/policy/budget.c src/policy/budget.h \
   src/policy/decide.c src/policy/decide.h \
   src/policy/explain.c src/policy/explain.h \
   src/policy/history.c src/policy/history.h \
@@ -15,7 +16,8 @@ libagw_a_SOURCES += \
   src/policy/nightly_trail.c \
   src/policy/rate_limit.c src/policy/rate_limit.h \
   src/policy/register.c src/policy/register.h \
-  src/policy/state.c src/policy/state.h
+  src/policy/state.c src/policy/state.h \
+  src/policy/tally.c src/policy/tally.h
 
 
 unit_tests += tests/unit/test_policy_rate_limit
@@ -62,3 +64,12 @@ tests_unit_test_policy_audit_failures_SOURCES = tests/unit/test_policy_audit_fai
   $(store_fixture) $(inject)
 tests_unit_test_policy_audit_failures_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 tests_unit_test_policy_audit_failures_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
+
+unit_tests += tests/unit/test_policy_tally
+tests_unit_test_policy_tally_SOURCES = tests/unit/test_policy_tally.c $(store_fixture) $(inject)
+tests_unit_test_policy_tally_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_policy_tally_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
+
+unit_tests += tests/unit/test_policy_budget
+tests_unit_test_policy_budget_SOURCES = tests/unit/test_policy_budget.c $(store_fixture)
+tests_unit_test_policy_budget_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib

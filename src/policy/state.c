@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policy/budget.h"
 #include "policy/register.h"
 #include "store/configurations.h"
 #include "store/metrics.h"
@@ -214,6 +215,8 @@ static int fill_snapshot(struct policy_state *state, struct db *db, struct snaps
         status = current_keyring(state, db, fresh->basis, &fresh->keyring, e);
     if (status == 0)
         status = overrides_list(db, store_now(state->store), 0, &policy->overrides, e);
+    if (status == 0 && state->hooks.tally != NULL)
+        status = budget_watch(state->hooks.tally, &policy->overrides, e);
     if (status != 0)
         return status;
     policy->config = fresh->basis->config;

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "config/load.h"
 #include "policy/authenticate.h"
+#include "policy/tally.h"
 #include "store/overrides.h"
 #include "store/store.h"
 
@@ -34,6 +35,7 @@ struct policy_hooks {
     void (*drop)(void *derived);
     void (*publish)(void *arg, const struct config *config);
     void *arg;
+    struct tally *tally; /* knows which grants are spent; NULL = only what the rows say */
 };
 
 /* Stores `config` (built from `sources`) in the database, makes it current for `origin`,

@@ -11,23 +11,12 @@
 #include "util/clock.h"
 #include "util/proc.h"
 
-enum { BOOT_SIZE = 40, HOST_SIZE = 256, PROCESS_SIZE = 320 };
-
-static void read_boot_id(char boot[BOOT_SIZE])
-{
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, boot, BOOT_SIZE - 1);
-
-    if (fd >= 0)
-        close(fd);
-    boot[n < 0 ? 0 : n] = '\0';
-    boot[strcspn(boot, "\n")] = '\0';
-}
+enum { HOST_SIZE = 256, PROCESS_SIZE = 320 };
 
 int audit_rows_note_open(struct store *store, struct db *db, const char *process,
                          int64_t oldest_open_seq, struct err *e)
 {
-    char boot[BOOT_SIZE];
+    char boot[PROC_BOOT_SIZE];
     sqlite3_stmt *statement = db_statement(
         db,
         "INSERT INTO process VALUES (?1, ?2, ?3, ?4) ON CONFLICT (process) DO UPDATE"
@@ -36,7 +25,7 @@ int audit_rows_note_open(struct store *store, struct db *db, const char *process
     (void)store;
     if (statement == NULL)
         return AGW_ESTORE;
-    read_boot_id(boot);
+    proc_boot_id(boot);
     db_bind_text(statement, 1, process);
     db_bind_text(statement, 2, boot);
     sqlite3_bind_int64(statement, 3, oldest_open_seq);
@@ -98,7 +87,7 @@ static int count_of_process(struct db *db, const char *process, int64_t from, in
 
 int audit_rows_count_open(struct db *db, int64_t *running, int64_t *cut_off, struct err *e)
 {
-    char our_boot[BOOT_SIZE];
+    char our_boot[PROC_BOOT_SIZE];
     sqlite3_stmt *statement = db_statement(
         db, "SELECT process, boot, oldest_open_seq FROM process WHERE oldest_open_seq > 0", e);
     int status;
@@ -106,7 +95,7 @@ int audit_rows_count_open(struct db *db, int64_t *running, int64_t *cut_off, str
     *running = *cut_off = 0;
     if (statement == NULL)
         return AGW_ESTORE;
-    read_boot_id(our_boot);
+    proc_boot_id(our_boot);
     while ((status = db_step(db, statement, e)) == 1) {
         const char *process = (const char *)sqlite3_column_text(statement, 0);
         const char *boot = (const char *)sqlite3_column_text(statement, 1);
@@ -126,14 +115,14 @@ int audit_rows_count_open(struct db *db, int64_t *running, int64_t *cut_off, str
 /* A first dead process: 1 and *dead, 0 when all live. */
 static int find_dead(struct db *db, struct dead *dead, struct err *e)
 {
-    char our_boot[BOOT_SIZE];
+    char our_boot[PROC_BOOT_SIZE];
     sqlite3_stmt *statement =
         db_statement(db, "SELECT process, boot, oldest_open_seq FROM process", e);
     int status;
 
     if (statement == NULL)
         return AGW_ESTORE;
-    read_boot_id(our_boot);
+    proc_boot_id(our_boot);
     while ((status = db_step(db, statement, e)) == 1) {
         const char *process = (const char *)sqlite3_column_text(statement, 0);
         const char *boot = (const char *)sqlite3_column_text(statement, 1);

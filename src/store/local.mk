@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 sql_migrations = sql/0001_initial.sql sql/0002_kind_index.sql \
   sql/0003_shadow_decisions.sql sql/0004_audit_anchor.sql \
-  sql/0005_runtime_keys.sql
+  sql/0005_runtime_keys.sql sql/0006_limited_overrides.sql
 sql_queries = \
   sql/queries/configuration-changes.sql \
   sql/queries/denied-today.sql \
@@ -41,7 +41,8 @@ libagw_a_SOURCES += \
   src/store/nightly_facts.c src/store/nightly_facts.h \
   src/store/now.c src/store/now.h \
   src/store/overrides.c src/store/overrides.h \
-  src/store/store.c src/store/store.h
+  src/store/store.c src/store/store.h \
+  src/store/usage.c src/store/usage.h
 nodist_libagw_a_SOURCES = src/store/migrations_sql.c
 
 CLEANFILES += src/store/migrations_sql.c src/store/migrations_sql.c.tmp

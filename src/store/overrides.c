@@ -8,24 +8,30 @@
 #include <string.h>
 
 #include "store/db.h"
+#include "store/usage.h"
 #include "util/clock.h"
 #include "util/json_memory.h"
 #include "util/log.h"
 
 #define COLUMNS                                                                                \
     "id, pattern, key_id, reason, created_by, created_at, expires_at,"                         \
-    " coalesce(revoked_at, 0), coalesce(expired_at, 0), revoked_by"
+    " coalesce(revoked_at, 0), coalesce(expired_at, 0), revoked_by, ticket,"                    \
+    " coalesce(max_uses, 0), coalesce(used_up_at, 0)"
 
 /* Whether the trail says the same of a grant: its first row made it, with these terms, and its
  * last one did not end it. */
 #define RECORDED                                                                               \
     "coalesce((SELECT kind = 'override.created' AND pattern = o.pattern"                       \
     " AND detail ->> 'expires_at' = o.expires_at AND detail ->> 'for_key' IS o.key_id"         \
+    " AND detail ->> 'ticket' IS o.ticket AND detail ->> 'max_uses' IS o.max_uses"             \
     " FROM audit_event WHERE override_id = o.id ORDER BY ts, seq LIMIT 1), 0)"                 \
     " AND (SELECT kind NOT IN ('override.revoked', 'override.expired')"                        \
+    " AND (kind <> 'override.used_up' OR o.used_up_at IS NOT NULL)"                            \
     " FROM audit_event WHERE override_id = o.id ORDER BY ts DESC, seq DESC LIMIT 1)"
 
-enum { RECORDED_COLUMN = 10 };
+#define UNENDED " revoked_at IS NULL AND expired_at IS NULL"
+
+enum { RECORDED_COLUMN = 13 };
 
 void override_clear(struct override *o)
 {
@@ -34,6 +40,7 @@ void override_clear(struct override *o)
     free(o->reason);
     free(o->created_by);
     free(o->revoked_by);
+    free(o->ticket);
     memset(o, 0, sizeof *o);
 }
 
@@ -44,6 +51,27 @@ void override_list_clear(struct override_list *list)
     free(list->items);
     list->items = NULL;
     list->count = 0;
+}
+
+const char *override_state(const struct override *o, int64_t now)
+{
+    if (o->revoked_at != 0)
+        return "revoked";
+    if (o->used_up_at != 0)
+        return "used_up";
+    if (o->expired_at != 0 || o->expires_at <= now)
+        return "expired";
+    return o->max_uses > 0 && o->uses >= o->max_uses ? "used_up" : "active";
+}
+
+bool override_is_spent(const struct override_list *list, const struct override *o)
+{
+    if (o->used_up_at != 0)
+        return true;
+    if (o->max_uses == 0)
+        return false;
+    return o->uses >= o->max_uses ||
+           (list->is_spent != NULL && list->is_spent(list->is_spent_arg, o));
 }
 
 /* The current row of a statement that selects COLUMNS. */
@@ -57,9 +85,13 @@ static int read_row(sqlite3_stmt *row, struct override *o, struct err *e)
     o->expires_at = sqlite3_column_int64(row, 6);
     o->revoked_at = sqlite3_column_int64(row, 7);
     o->expired_at = sqlite3_column_int64(row, 8);
+    o->uses = -1;
+    o->max_uses = sqlite3_column_int64(row, 11);
+    o->used_up_at = sqlite3_column_int64(row, 12);
     if (db_copy_text(row, 1, &o->pattern) == 0 && db_copy_text(row, 2, &o->key_id) == 0 &&
         db_copy_text(row, 3, &o->reason) == 0 && db_copy_text(row, 4, &o->created_by) == 0 &&
-        db_copy_text(row, 9, &o->revoked_by) == 0 && o->pattern != NULL)
+        db_copy_text(row, 9, &o->revoked_by) == 0 && db_copy_text(row, 10, &o->ticket) == 0 &&
+        o->pattern != NULL)
         return 0;
     override_clear(o);
     return err_set(e, AGW_ENOMEM, "reading overrides");
@@ -118,8 +150,8 @@ int overrides_list(struct db *db, int64_t now, int history, struct override_list
     memset(list, 0, sizeof *list);
     statement = db_statement(
         db, history ? "SELECT " COLUMNS " FROM override ORDER BY created_at DESC, id"
-                    : "SELECT " COLUMNS ", " RECORDED " FROM override o WHERE revoked_at IS NULL"
-                      " AND expired_at IS NULL AND expires_at > ? ORDER BY created_at DESC, id",
+                    : "SELECT " COLUMNS ", " RECORDED " FROM override o WHERE" UNENDED
+                      " AND expires_at > ? ORDER BY created_at DESC, id",
         e);
     if (statement == NULL)
         return AGW_ESTORE;
@@ -141,8 +173,8 @@ static int insert(struct db *db, const struct override *o, struct err *e)
 {
     sqlite3_stmt *statement = db_statement(
         db,
-        "INSERT INTO override (id, pattern, key_id, reason, created_by, created_at, expires_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)", e);
+        "INSERT INTO override (id, pattern, key_id, reason, created_by, created_at, expires_at,"
+        " ticket, max_uses) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", e);
 
     if (statement == NULL)
         return AGW_ESTORE;
@@ -153,6 +185,8 @@ static int insert(struct db *db, const struct override *o, struct err *e)
     db_bind_text(statement, 5, o->created_by);
     sqlite3_bind_int64(statement, 6, o->created_at);
     sqlite3_bind_int64(statement, 7, o->expires_at);
+    db_bind_text(statement, 8, o->ticket);
+    db_bind_number(statement, 9, o->max_uses == 0 ? -1 : o->max_uses);
     return db_step(db, statement, e);
 }
 
@@ -161,8 +195,14 @@ static char *terms_of(const struct override *o)
 {
     json_t *terms = json_pack("{s:I, s:s?}", "expires_at", (json_int_t)o->expires_at, "for_key",
                               o->key_id);
-    char *text = json_dumps(terms, JSON_COMPACT);
+    int failures = 0;
+    char *text;
 
+    if (o->ticket != NULL)
+        failures += json_object_set_new(terms, "ticket", json_string(o->ticket)) != 0;
+    if (o->max_uses != 0)
+        failures += json_object_set_new(terms, "max_uses", json_integer(o->max_uses)) != 0;
+    text = failures > 0 ? NULL : json_dumps(terms, JSON_COMPACT);
     json_decref(terms);
     return text;
 }
@@ -212,8 +252,8 @@ static int find_active(struct db *db, const char *id, int64_t now, struct overri
                        struct err *e)
 {
     sqlite3_stmt *statement = db_statement(
-        db, "SELECT " COLUMNS " FROM override WHERE id = ? AND revoked_at IS NULL"
-            " AND expired_at IS NULL AND expires_at > ?", e);
+        db, "SELECT " COLUMNS " FROM override WHERE id = ? AND" UNENDED
+            " AND used_up_at IS NULL AND expires_at > ?", e);
     int status;
 
     if (statement == NULL)
@@ -275,11 +315,73 @@ int overrides_revoke(struct store *store, const char *id, const char *by,
     status = store_write_begin(store, db, e);
     if (status == 0)
         status = end_write(store, db, revoke(store, db, id, by, &filled, &o, e), e);
+    if (status == 0 && revoked != NULL && usage_override(db, o.id, NULL, &o.uses, NULL) != 0)
+        o.uses = -1; /* it is revoked all the same */
     if (status == 0 && revoked != NULL)
         *revoked = o;
     else
         override_clear(&o);
     store_release(store, db);
+    return status;
+}
+
+static int mark_used_up(struct db *db, const struct override *o, struct err *e)
+{
+    sqlite3_stmt *statement =
+        db_statement(db, "UPDATE override SET used_up_at = ? WHERE id = ?", e);
+
+    if (statement == NULL)
+        return AGW_ESTORE;
+    sqlite3_bind_int64(statement, 1, o->used_up_at);
+    db_bind_text(statement, 2, o->id);
+    return db_step(db, statement, e);
+}
+
+/* AGW_ENOTFOUND when another process has marked it, or it ended otherwise. */
+static int use_up(struct store *store, struct db *db, const char *id, struct audit_row *row,
+                  struct err *e)
+{
+    struct override o = {0};
+    int status = find_active(db, id, store_now(store), &o, e);
+
+    if (status == 0) {
+        o.used_up_at = store_now(store);
+        describe(&o, row);
+        status = mark_used_up(db, &o, e);
+    }
+    if (status == 0)
+        status = audit_rows_append(store, db, row, 1, NULL, e);
+    if (status == 0)
+        status = store_revision_bump(store, db, e);
+    override_clear(&o);
+    return status;
+}
+
+int overrides_use_up(struct store *store, const struct override *o,
+                     const struct audit_row *row, bool *marked, struct err *e)
+{
+    struct audit_row filled = *row;
+    struct db *db = store_acquire(store, e);
+    int status;
+
+    *marked = false;
+    if (db == NULL)
+        return AGW_ESTORE;
+    filled.kind = "override.used_up";
+    status = store_write_begin(store, db, e);
+    if (status == 0)
+        status = end_write(store, db, use_up(store, db, o->id, &filled, e), e);
+    store_release(store, db);
+    *marked = status == 0;
+    return status == AGW_ENOTFOUND ? 0 : status;
+}
+
+int overrides_count_uses(struct db *db, struct override_list *list, struct err *e)
+{
+    int status = 0;
+
+    for (size_t i = 0; i < list->count && status == 0; i++)
+        status = usage_override(db, list->items[i].id, NULL, &list->items[i].uses, e);
     return status;
 }
 
@@ -301,8 +403,8 @@ static int expire_due(struct store *store, struct db *db, const struct audit_row
 {
     int64_t now = store_now(store);
     sqlite3_stmt *due = db_statement(
-        db, "SELECT " COLUMNS " FROM override WHERE revoked_at IS NULL AND expired_at IS NULL"
-            " AND expires_at <= ? ORDER BY expires_at", e);
+        db, "SELECT " COLUMNS " FROM override WHERE" UNENDED
+            " AND used_up_at IS NULL AND expires_at <= ? ORDER BY expires_at", e);
     int status;
 
     if (due == NULL)
@@ -327,8 +429,8 @@ static int expire_due(struct store *store, struct db *db, const struct audit_row
 static int any_due(struct store *store, struct db *db, struct err *e)
 {
     sqlite3_stmt *due = db_statement(
-        db, "SELECT 1 FROM override WHERE revoked_at IS NULL AND expired_at IS NULL"
-            " AND expires_at <= ? LIMIT 1", e);
+        db, "SELECT 1 FROM override WHERE" UNENDED
+            " AND used_up_at IS NULL AND expires_at <= ? LIMIT 1", e);
     int status;
 
     if (due == NULL)

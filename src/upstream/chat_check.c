@@ -56,9 +56,13 @@ static int fix_finish_reason(json_t *choice, bool whole)
     return put(choice, "finish_reason", whole ? json_string("stop") : json_null());
 }
 
+/* Nobody's request has more tokens than this, and sums of many must still fit a number. */
+enum { TOKENS_MAX = 1000000000 };
+
 static bool is_count(const json_t *value)
 {
-    return json_is_integer(value) && json_integer_value(value) >= 0;
+    return json_is_integer(value) && json_integer_value(value) >= 0 &&
+           json_integer_value(value) <= TOKENS_MAX;
 }
 
 static void fix_usage(json_t *value)

@@ -302,13 +302,13 @@ int echo_answer(const json_t *body, const struct chat_sink *sink, struct chat_us
         code = apply_limits(&echo);
     if (code == 0)
         code = make_id(&echo);
-    if (code == 0)
-        code = json_is_true(json_object_get(body, "stream")) ? answer_stream(&echo)
-                                                             : answer_whole(&echo);
     if (code == 0) {
         usage->prompt_tokens = echo.prompt;
         usage->completion_tokens = echo.completion;
     }
+    if (code == 0)
+        code = json_is_true(json_object_get(body, "stream")) ? answer_stream(&echo)
+                                                             : answer_whole(&echo);
     buf_free(&echo.text);
     return code;
 }

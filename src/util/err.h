@@ -33,6 +33,8 @@
     X(ETOOLARGE, 413, "invalid_request_error", "request_too_large", false,                     \
       "The request body is too large.")                                                        \
     X(ERATE, 429, "requests", "rate_limit_exceeded", true, "Rate limit reached for requests.") \
+    X(EQUOTA, 429, "insufficient_quota", "insufficient_quota", false,                          \
+      "The budget of this API key is used up for today.")                                      \
     X(EOVERLOAD, 503, "server_error", "overloaded", true,                                      \
       "The gateway is handling as many requests as it can. Try again shortly.")                \
     X(EUPSTREAM, 502, "server_error", "upstream_error", true,                                  \

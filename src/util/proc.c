@@ -57,3 +57,14 @@ bool proc_is_alive(pid_t pid, uint64_t start_time)
     return pid > 0 && read_stat(pid, &state, &start) && state != 'Z' && state != 'X' &&
            start == start_time;
 }
+
+void proc_boot_id(char boot[PROC_BOOT_SIZE])
+{
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, boot, PROC_BOOT_SIZE - 1);
+
+    if (fd >= 0)
+        close(fd);
+    boot[n < 0 ? 0 : n] = '\0';
+    boot[strcspn(boot, "\n")] = '\0';
+}

@@ -14,4 +14,9 @@ uint64_t proc_start_time(pid_t pid);
 /* Whether `pid` runs (not a zombie) and started at `start_time`. */
 bool proc_is_alive(pid_t pid, uint64_t start_time);
 
+enum { PROC_BOOT_SIZE = 40 };
+
+/* The kernel's id of this boot; "" when it cannot be read. */
+void proc_boot_id(char boot[PROC_BOOT_SIZE]);
+
 #endif

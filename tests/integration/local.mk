@@ -15,12 +15,14 @@ integration_files = \
   tests/integration/test_agwctl_nightly.py \
   tests/integration/test_agwctl_replay.py \
   tests/integration/test_audit_unavailable.py \
+  tests/integration/test_budget.py \
   tests/integration/test_frameworks.py \
   tests/integration/test_hardening.py \
   tests/integration/test_hostile_requests.py \
   tests/integration/test_invariant.py \
   tests/integration/test_keys.py \
   tests/integration/test_agwctl_key.py \
+  tests/integration/test_limited_overrides.py \
   tests/integration/test_metrics.py \
   tests/integration/test_mock.py \
   tests/integration/test_openai_clients.py \

@@ -151,6 +151,7 @@ static void security_values(void **state)
                     "default:\n"
                     "  allow_agents: [\"default/*\"]\n"
                     "  rate_limit: {per_minute: 0}\n"
+                    "  budget: {tokens_per_day: 12}\n"
                     "  namespace_defaults:\n"
                     "    labs:\n"
                     "      allow_agents: [\"labs/a\", \"labs/b\"]\n"
@@ -161,6 +162,7 @@ static void security_values(void **state)
                     "    roles: [admin, client, admin]\n"
                     "    allow_agents: []\n"
                     "    rate_limit: {per_minute: 0}\n"
+                    "    budget: {requests_per_day: 3}\n"
                     "    expires_at: 2027-01-31T00:00:00Z\n"});
     const struct config_security *s = &config->security;
     const struct config_namespace *labs = &s->namespaces[0];
@@ -173,18 +175,22 @@ static void security_values(void **state)
     assert_int_equal(labs->allow_agents.count, 2);
     assert_string_equal(labs->allow_agents.patterns[1], "labs/b");
     assert_string_equal(labs->allow_agents.places[1].file, "security");
-    assert_int_equal(labs->allow_agents.places[1].line, 7);
+    assert_int_equal(labs->allow_agents.places[1].line, 8);
     assert_int_equal(labs->allow_agents.places[1].column, 32);
     assert_false(labs->dropin_allow.present);
-    assert_int_equal(labs->place.line, 6);
+    assert_int_equal(labs->place.line, 7);
     assert_int_equal(key->hash[1], 0xff);
     assert_int_equal(key->hash[31], 10);
     assert_false(key->was_plaintext);
     assert_int_equal(key->roles, ROLE_CLIENT | ROLE_ADMIN);
     assert_true(key->allow_agents.present);
     assert_int_equal(key->rate_per_minute, 0);
+    assert_int_equal(s->budget.requests_per_day, 0);
+    assert_int_equal(s->budget.tokens_per_day, 12);
+    assert_int_equal(key->budget.requests_per_day, 3);
+    assert_int_equal(key->budget.tokens_per_day, -1);
     assert_int_equal(key->expires_at, INT64_C(1801353600000));
-    assert_int_equal(key->place.line, 9);
+    assert_int_equal(key->place.line, 10);
     config_release(&config);
 }
 

@@ -35,6 +35,9 @@ static size_t read_overrides(const json_t *one, struct override *items)
             o->expires_at = NOW;
         o->revoked_at = strcmp(state, "revoked") == 0;
         o->expired_at = strcmp(state, "expired") == 0;
+        o->used_up_at = strcmp(state, "used_up") == 0;
+        o->max_uses = cases_integer(entry, "max_uses", 0);
+        o->uses = cases_integer(entry, "uses", -1);
     }
     return json_array_size(list);
 }
@@ -64,6 +67,18 @@ static void check_shadow(const char *name, const struct decision *d, const json_
                  d->shadow.rule, d->shadow.pattern, d->shadow.place.line);
 }
 
+/* The grant that a trace names as used up, by its number in the case. */
+static void check_used_up(const char *name, const struct decision *d, const json_t *wanted)
+{
+    const char *id = cases_text(wanted, "used_up", "none"), *got = "none";
+
+    for (size_t i = 0; i < d->step_count; i++)
+        if (d->steps[i].used_up != NULL)
+            got = d->steps[i].used_up->id;
+    if (strcmp(got, id) != 0)
+        fail_msg("%s: %s names %s as used up", name, cases_text(wanted, "agent", NULL), got);
+}
+
 static void check(const char *name, const struct config *config,
                   const struct override_list *overrides, const json_t *wanted)
 {
@@ -85,6 +100,7 @@ static void check(const char *name, const struct config *config,
     assert_int_equal(d.place.line, cases_integer(wanted, "line", 0));
     assert_int_equal(d.override != NULL, d.source == SOURCE_OVERRIDE);
     check_shadow(name, &d, wanted);
+    check_used_up(name, &d, wanted);
     assert_true(d.step_count > 0 && d.step_count <= DECISION_TRACE_MAX);
     /* Only the last rule of a trace can have matched. */
     for (size_t i = 0; i < d.step_count; i++)

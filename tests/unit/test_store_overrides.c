@@ -14,13 +14,16 @@
 #include "store/overrides.h"
 #include "store_fixture.h"
 
-static void create(struct store *store, const char *id, const char *key_id, int64_t ttl_ms)
+static void create_limited(struct store *store, const char *id, const char *key_id,
+                           int64_t ttl_ms, const char *ticket, int64_t max_uses)
 {
     struct audit_row row = fixture_row("override.created", "admin", "labs/*");
     char pattern[] = "labs/*", reason[] = "an 'incident'; --", by[] = "admin";
     char *key = key_id == NULL ? NULL : strdup(key_id);
+    char *its_ticket = ticket == NULL ? NULL : strdup(ticket);
     struct override o = {.pattern = pattern, .key_id = key, .reason = reason,
-                         .created_by = by, .created_at = store_now(store)};
+                         .created_by = by, .created_at = store_now(store),
+                         .ticket = its_ticket, .max_uses = max_uses};
     struct err e;
 
     o.expires_at = o.created_at + ttl_ms;
@@ -28,6 +31,12 @@ static void create(struct store *store, const char *id, const char *key_id, int6
     if (overrides_create(store, &o, &row, &e) != 0)
         fail_msg("%s", e.message);
     free(key);
+    free(its_ticket);
+}
+
+static void create(struct store *store, const char *id, const char *key_id, int64_t ttl_ms)
+{
+    create_limited(store, id, key_id, ttl_ms, NULL, 0);
 }
 
 static struct override_list list(struct store *store, int history)
@@ -111,6 +120,11 @@ static void T37_a_grant_that_the_trail_does_not_know_is_none(void **state)
         "UPDATE override SET key_id = NULL",
         "UPDATE override SET key_id = 'deu'",
         "UPDATE override SET id = 'ovr_0000000000000009'",
+        "UPDATE override SET max_uses = max_uses + 1",
+        "UPDATE override SET max_uses = NULL",
+        "UPDATE override SET max_uses = 0",
+        "UPDATE override SET ticket = 'OPS-2'",
+        "UPDATE override SET ticket = NULL",
         "INSERT INTO override (id, pattern, created_at, expires_at)"
         " SELECT 'ovr_0000000000000008', '*', created_at, expires_at FROM override LIMIT 1;"
         " DELETE FROM override WHERE id <> 'ovr_0000000000000008'",
@@ -124,7 +138,7 @@ static void T37_a_grant_that_the_trail_does_not_know_is_none(void **state)
 
         assert_int_equal(db_exec(db, "DELETE FROM override", &e), 0);
         snprintf(id, sizeof id, "ovr_00000000000001%02zu", i);
-        create(f->store, id, "dev", 60000);
+        create_limited(f->store, id, "dev", 60000, "OPS-1", 5);
         assert_int_equal(count(f->store, 0), 1);
         if (db_exec(db, changes[i], &e) != 0)
             fail_msg("%s", e.message);
@@ -151,6 +165,82 @@ static void T37_a_revoked_grant_does_not_come_back(void **state)
     assert_int_equal(db_exec(db, "UPDATE override SET revoked_at = NULL", &e), 0);
     store_release(f->store, db);
     assert_int_equal(count(f->store, 0), 0);
+}
+
+static void append_use(struct store *store, const char *id)
+{
+    struct audit_row row = fixture_row("decision", "dev", "labs/a");
+
+    row.override_id = id;
+    row.source = "override";
+    row.decision = "allow";
+    fixture_append(store, &row, 1);
+}
+
+static bool use_up(struct store *store, const char *id)
+{
+    struct audit_row row = fixture_row("x", NULL, NULL);
+    struct override o = {0};
+    bool marked;
+    struct err e;
+
+    snprintf(o.id, sizeof o.id, "%s", id);
+    if (overrides_use_up(store, &o, &row, &marked, &e) != 0)
+        fail_msg("%s", e.message);
+    return marked;
+}
+
+static void what_is_used_up_stays_so(void **state)
+{
+    struct fixture *f = *state;
+    struct audit_row row = fixture_row("override.revoked", NULL, NULL);
+    struct override_list found, expired;
+    uint64_t revision;
+    struct err e;
+    struct db *db;
+
+    create_limited(f->store, "ovr_1", "dev", 60000, "OPS-1", 2);
+    found = list(f->store, 0);
+    assert_int_equal(found.count, 1);
+    assert_string_equal(found.items[0].ticket, "OPS-1");
+    assert_int_equal(found.items[0].max_uses, 2);
+    assert_int_equal(found.items[0].uses, -1);
+    assert_string_equal(override_state(&found.items[0], 0), "active");
+    append_use(f->store, "ovr_1");
+    assert_int_equal(fixture_number(f, "SELECT uses_left FROM active_overrides"), 1);
+    append_use(f->store, "ovr_1");
+    db = store_acquire(f->store, &e);
+    assert_int_equal(overrides_count_uses(db, &found, &e), 0);
+    store_release(f->store, db);
+    assert_int_equal(found.items[0].uses, 2);
+    assert_string_equal(override_state(&found.items[0], 0), "used_up");
+    override_list_clear(&found);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM active_overrides"), 0);
+    assert_int_equal(fixture_number(f, "SELECT uses FROM override_history WHERE state ="
+                                       " 'used_up' AND used_up IS NULL"), 2);
+    revision = store_revision(f->store);
+    assert_true(use_up(f->store, "ovr_1"));
+    assert_int_equal(store_revision(f->store), revision + 1);
+    assert_false(use_up(f->store, "ovr_1"));
+    assert_false(use_up(f->store, "ovr_unknown"));
+    assert_int_equal(store_revision(f->store), revision + 1);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM audit_event WHERE kind ="
+                                       " 'override.used_up' AND override_id = 'ovr_1' AND"
+                                       " key_id = 'dev' AND pattern = 'labs/*'"), 1);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM override_history WHERE state ="
+                                       " 'used_up' AND used_up IS NOT NULL AND ticket ="
+                                       " 'OPS-1' AND max_uses = 2"), 1);
+    found = list(f->store, 0); /* decisions see it, and pass over it */
+    assert_int_equal(found.count, 1);
+    assert_true(override_is_spent(&found, &found.items[0]));
+    override_list_clear(&found);
+    assert_int_equal(overrides_revoke(f->store, "ovr_1", "boss", &row, NULL, &e),
+                     AGW_ENOTFOUND);
+    fixture_sql(f, "UPDATE override SET used_up_at = NULL"); /* the trail knows better */
+    assert_int_equal(count(f->store, 0), 0);
+    fixture_sql(f, "UPDATE override SET used_up_at = 1, expires_at = 1");
+    assert_int_equal(overrides_expire(f->store, &row, &expired, &e), 0);
+    assert_int_equal(expired.count, 0); /* it ended before */
 }
 
 static void a_grant_is_revoked_once(void **state)
@@ -284,6 +374,7 @@ int main(void)
         TEST(a_grant_is_stored_as_it_was_made),
         TEST(T37_a_grant_that_the_trail_does_not_know_is_none),
         TEST(T37_a_revoked_grant_does_not_come_back),
+        TEST(what_is_used_up_stays_so),
         TEST(due_is_to_the_millisecond),
         TEST(a_grant_is_revoked_once),
         TEST(each_expiry_happens_in_exactly_one_process),
