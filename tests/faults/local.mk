@@ -9,6 +9,7 @@ faults_files = \
   tests/faults/test_kill.py \
   tests/faults/test_memory.py \
   tests/faults/test_peers.py \
+  tests/faults/test_revocation.py \
   tests/faults/test_storage.py \
   tests/faults/test_tampering.py
 
