@@ -5,6 +5,8 @@ their corpus), or
 "integration:FILE[:KEYWORDS]" or "faults:FILE[:KEYWORDS]" where only the whole gateway can notice."""
 
 DECIDE = ["test_policy_decide"]
+PAST = ["test_policy_history"]
+EXPLAIN = ["test_policy_explain"]
 AUTH = ["test_policy_authenticate"]
 RATE = ["test_policy_rate_limit"]
 AUDIT = ["test_policy_audit", "test_policy_audit_failures"]
@@ -55,6 +57,28 @@ POLICY = [
     ("a list all on trial counts", "src/policy/decide.c",
      "return list->present || (q->trial && list->shadow != NULL);",
      "return list->present || list->shadow != NULL;", DECIDE),
+    ("a list all on trial is written into the policy", "src/config/rules.c",
+     "rules->present = rules->count > 0 || rules->shadow == NULL;", "rules->present = true;",
+     DECIDE),
+    ("an override is known before it was made", "src/policy/history.c",
+     "return o->created_at <= at && ", "return ", PAST),
+    ("an override outlives itself in the past", "src/policy/history.c",
+     "at < o->expires_at &&", "at <= o->expires_at &&", PAST),
+    ("a revocation is known before it was made", "src/policy/history.c",
+     "(o->revoked_at == 0 || at < o->revoked_at)", "o->revoked_at == 0", PAST),
+    ("run-time keys of another moment are taken", "src/policy/history.c",
+     "h->runtime == NULL || at < h->from || at >= h->until", "h->runtime == NULL", PAST),
+    ("a configuration of another moment is taken", "src/policy/history.c",
+     "if (h->known[i].config != NULL && h->known[i].config->generation == generation) {",
+     "if (h->known[i].config != NULL) {", PAST),
+    ("a key is explained a millisecond too long", "src/policy/explain.c",
+     "now >= key->expires_at", "now > key->expires_at", EXPLAIN),
+    ("a missing role is not explained", "src/policy/explain.c",
+     "if ((key->roles & ROLE_CLIENT) == 0)\n        return AGW_EROLE;", "", EXPLAIN),
+    ("the key's own blockers are left out", "src/policy/explain.c",
+     'add_blockers("key.deny_agents", &key->deny_agents, agent, x);', "", EXPLAIN),
+    ("a missing grant is not explained", "src/policy/explain.c",
+     "    return !d.allowed;", "    return false;", EXPLAIN),
     ("a star stops at a slash", "src/util/glob.c", "FNM_NOESCAPE)", "FNM_NOESCAPE | FNM_PATHNAME)",
      ["test_util_glob"]),
     ("a backslash escapes", "src/util/glob.c", "FNM_NOESCAPE)", "0)", ["test_util_glob"]),

@@ -51,9 +51,10 @@ static void open_scene(struct scene *s, const char *text)
     assert_int_equal(history_at(s->history, &moment, &s->policy, &e), 0);
 }
 
+#define EXPIRES INT64_C(946684800000) /* 2000-01-01 */
+
 static void table(void **state)
 {
-    enum { OLD = 1, LATE = 2000000000 };
     static const struct {
         const char *key, *agent;
         bool served;
@@ -62,18 +63,19 @@ static void table(void **state)
         size_t blockers;
         bool needs_grant;
     } cases[] = {
-        {"k", "a/x", true, OLD, 0, 0, false},
-        {"k", "a/x", false, OLD, AGW_EMODEL, 0, false},
-        {"k", "b/x", true, OLD, AGW_EDENIED, 0, true},
-        {"k", "a/bx", true, OLD, AGW_EDENIED, 1, false},
-        {"k", "a/bad", true, OLD, AGW_EDENIED, 3, false},
-        {"k", "z/bad", true, OLD, AGW_EDENIED, 2, true},
-        {"none", "a/x", true, OLD, AGW_EDENIED, 0, true},
-        {"reader", "a/x", true, OLD, AGW_EROLE, 0, false},
-        {"reader", "z/bad", false, OLD, AGW_EROLE, 1, true},
-        {"old", "a/x", true, OLD, 0, 0, false},
-        {"old", "a/x", true, LATE * INT64_C(1000), AGW_EBADKEY, 0, false},
-        {"nobody", "a/x", true, OLD, AGW_EBADKEY, 0, false},
+        {"k", "a/x", true, 1, 0, 0, false},
+        {"k", "a/x", false, 1, AGW_EMODEL, 0, false},
+        {"k", "b/x", true, 1, AGW_EDENIED, 0, true},
+        {"k", "a/bx", true, 1, AGW_EDENIED, 1, false},
+        {"k", "a/bad", true, 1, AGW_EDENIED, 3, false},
+        {"k", "z/bad", true, 1, AGW_EDENIED, 2, true},
+        {"none", "a/x", true, 1, AGW_EDENIED, 0, true},
+        {"reader", "a/x", true, 1, AGW_EROLE, 0, false},
+        {"reader", "z/bad", false, 1, AGW_EROLE, 1, true},
+        {"old", "a/x", true, 1, 0, 0, false},
+        {"old", "a/x", true, EXPIRES - 1, 0, 0, false},
+        {"old", "a/x", true, EXPIRES, AGW_EBADKEY, 0, false},
+        {"nobody", "a/x", true, 1, AGW_EBADKEY, 0, false},
     };
     struct scene s;
 
