@@ -171,6 +171,9 @@ static int show(struct call *call, struct replay *replay)
     struct err e;
     int status;
 
+    if (!replay_is_exact(replay))
+        call_warn("too many requests met an override with a number of uses: of some it is not "
+                  "known whether they would have found it spent; take a shorter period");
     if (replay_flips(replay, &flips, &e) != 0)
         return call_fail("%s", e.message);
     status = flips.count > 0 && call_flag(call, "fail-on-flip") ? CTL_FINDING : CTL_FINE;

@@ -10,13 +10,13 @@
 #include "util/arena.h"
 #include "util/glob.h"
 
-enum { SLOTS_FIRST = 1024, ARENA_MAX = 1 << 30 };
+enum { SLOTS_FIRST = 1024, ARENA_MAX = 1 << 30, ALONE_MAX = 100000 };
 
 struct replay {
     struct history *history;
     struct arena *arena;         /* pairs, sums and their texts */
     struct replay_pair **slots;  /* hash table by key and agent */
-    size_t mask, count, sums;
+    size_t mask, count, sums, alone;
     int64_t requests;
 };
 
@@ -43,6 +43,11 @@ void replay_free(struct replay **replay)
     free((*replay)->slots);
     free(*replay);
     *replay = NULL;
+}
+
+bool replay_is_exact(const struct replay *r)
+{
+    return r->alone <= ALONE_MAX;
 }
 
 int64_t replay_requests(const struct replay *r)
@@ -121,6 +126,16 @@ static void add_changes(struct replay_pair *pair, const int64_t *moments, size_t
         }
 }
 
+static void note_limited(struct replay_pair *pair, const struct override *o)
+{
+    int64_t until = o->used_up_at != 0 ? o->used_up_at : o->expires_at;
+
+    if (pair->limited_until == 0 || o->created_at < pair->limited_from)
+        pair->limited_from = o->created_at;
+    if (until > pair->limited_until)
+        pair->limited_until = until;
+}
+
 static void find_changes(const struct replay *r, struct replay_pair *pair,
                          int64_t key_expires_at)
 {
@@ -132,9 +147,12 @@ static void find_changes(const struct replay *r, struct replay_pair *pair,
     for (size_t i = 0; i < overrides->count; i++) {
         const struct override *o = &overrides->items[i];
 
-        if (bears_on(o, pair))
-            add_changes(pair, (int64_t[]){o->created_at, o->expires_at, o->revoked_at,
-                                          o->expired_at}, 4);
+        if (!bears_on(o, pair))
+            continue;
+        add_changes(pair, (int64_t[]){o->created_at, o->expires_at, o->revoked_at, o->expired_at,
+                                      o->used_up_at}, 5);
+        if (o->max_uses > 0)
+            note_limited(pair, o);
     }
     for (size_t i = 0; i < keys->count; i++) {
         const struct key_record *k = &keys->items[i];
@@ -234,34 +252,57 @@ static const char *copy(struct replay *r, const char *text, bool *failed)
     return made;
 }
 
+static struct replay_sum *new_sum(struct replay *r, struct replay_pair *pair,
+                                  const struct audit_decision *row)
+{
+    struct replay_sum *sum = arena_alloc(r->arena, sizeof *sum);
+    bool failed = false;
+
+    if (sum == NULL)
+        return NULL;
+    sum->decision = copy(r, row->decision, &failed);
+    sum->source = copy(r, row->source, &failed);
+    sum->pattern = copy(r, row->pattern, &failed);
+    sum->place = copy(r, row->place, &failed);
+    sum->first = sum->last = row->ts;
+    sum->pair = pair;
+    r->sums++;
+    return failed ? NULL : sum;
+}
+
+static struct replay_sum *stand_alone(struct replay *r, struct replay_pair *pair,
+                                      const struct audit_decision *row)
+{
+    struct replay_sum *sum = new_sum(r, pair, row);
+    bool failed = false;
+
+    if (sum == NULL)
+        return NULL;
+    sum->seq = row->seq;
+    sum->detail = copy(r, row->detail, &failed);
+    sum->next = pair->alone;
+    pair->alone = sum;
+    return failed ? NULL : sum;
+}
+
 /* The sum of the row, which then is the pair's first: the next row is often its neighbour. */
 static struct replay_sum *find_sum(struct replay *r, struct replay_pair *pair,
                                    const struct audit_decision *row)
 {
     size_t interval = pair->change_count == 0 ? 0 : interval_of(pair, row->ts);
     struct replay_sum **link = &pair->sums, *sum;
-    bool failed = false;
 
+    if (row->ts >= pair->limited_from && row->ts <= pair->limited_until &&
+        r->alone++ < ALONE_MAX)
+        return stand_alone(r, pair, row);
     while (*link != NULL && !is_of(*link, row, interval))
         link = &(*link)->next;
     sum = *link;
-    if (sum != NULL) {
+    if (sum != NULL)
         *link = sum->next;
-    } else {
-        sum = arena_alloc(r->arena, sizeof *sum);
-        if (sum == NULL)
-            return NULL;
-        sum->decision = copy(r, row->decision, &failed);
-        sum->source = copy(r, row->source, &failed);
-        sum->pattern = copy(r, row->pattern, &failed);
-        sum->place = copy(r, row->place, &failed);
-        sum->interval = interval;
-        sum->pair = pair;
-        r->sums++;
-        sum->first = sum->last = row->ts;
-        if (failed)
-            return NULL;
-    }
+    else if ((sum = new_sum(r, pair, row)) == NULL)
+        return NULL;
+    sum->interval = interval;
     sum->next = pair->sums;
     pair->sums = sum;
     return sum;
@@ -294,12 +335,15 @@ static bool flips(const struct replay_sum *sum)
 static int ask(struct replay *r, struct replay_sum *sum, struct err *e)
 {
     const struct replay_pair *pair = sum->pair;
+    json_t *detail = sum->detail == NULL ? NULL : json_loads(sum->detail, 0, NULL), *rule;
+    struct moment moment = {.at = sum->first, .seq = sum->seq,
+                            .used_up = json_object_get(detail, "used_up")};
     const struct policy *policy;
     struct explanation x;
     bool failed = false;
-    json_t *rule;
-    int status = history_at(r->history, &(struct moment){.at = sum->first}, &policy, e);
+    int status = history_at(r->history, &moment, &policy, e);
 
+    json_decref(detail);
     if (status != 0)
         return status;
     explain_request(policy, pair->key_id, pair->agent, pair->ns, true, sum->first, &x);
@@ -320,6 +364,18 @@ static int by_first(const void *a, const void *b)
                    &(*(struct replay_sum *const *)b)->first);
 }
 
+/* The first sum of a pair, or the one behind `sum`: those that stand alone come last. */
+static struct replay_sum *next_sum(const struct replay_pair *pair, const struct replay_sum *sum)
+{
+    if (pair == NULL)
+        return NULL;
+    if (sum == NULL)
+        return pair->sums != NULL ? pair->sums : pair->alone;
+    if (sum->next == NULL && sum->seq == 0)
+        return pair->alone;
+    return sum->next;
+}
+
 /* In the order of time: the history then goes through its changes once. */
 static int ask_all(struct replay *r, struct err *e)
 {
@@ -330,8 +386,8 @@ static int ask_all(struct replay *r, struct err *e)
     if (sums == NULL)
         return err_set(e, AGW_ENOMEM, "replay");
     for (size_t i = 0; i <= r->mask; i++)
-        for (struct replay_sum *s = r->slots[i] == NULL ? NULL : r->slots[i]->sums; s != NULL;
-             s = s->next)
+        for (struct replay_sum *s = next_sum(r->slots[i], NULL); s != NULL;
+             s = next_sum(r->slots[i], s))
             sums[count++] = s;
     qsort(sums, count, sizeof *sums, by_first);
     for (size_t i = 0; i < count && status == 0; i++)
@@ -391,8 +447,8 @@ int replay_flips(struct replay *r, struct replay_flips *found, struct err *e)
     for (size_t i = 0; i <= r->mask; i++) {
         size_t from = found->count;
 
-        for (const struct replay_sum *s = r->slots[i] == NULL ? NULL : r->slots[i]->sums;
-             s != NULL; s = s->next)
+        for (const struct replay_sum *s = next_sum(r->slots[i], NULL); s != NULL;
+             s = next_sum(r->slots[i], s))
             if (flips(s))
                 add_flip(found, from, s);
     }

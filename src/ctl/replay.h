@@ -14,11 +14,15 @@ struct replay_verdict {
     const char *source, *pattern, *rule; /* source NULL: refused before the decision */
 };
 
-/* Requests of one key to one agent that were decided by the same rule. */
+/* Requests of one key to one agent that were decided by the same rule. While an override with
+ * a number of uses bears on them, each is a sum of its own: nobody knows beforehand which of
+ * them finds it spent. */
 struct replay_sum {
     const char *decision, *source, *pattern, *place; /* as recorded; the last three may be NULL */
     size_t interval;    /* between two changes of what may bear on them */
     int64_t count, first, last;
+    int64_t seq;        /* of one that stands alone, else 0 */
+    const char *detail; /* its, or NULL */
     const struct replay_pair *pair;
     struct replay_verdict verdict; /* set by replay_flips() */
     struct replay_sum *next;
@@ -28,7 +32,8 @@ struct replay_pair {
     const char *key_id, *agent, *ns;
     size_t change_count;
     int64_t *changes;   /* moments at which grants or the key's life begin and end, sorted */
-    struct replay_sum *sums;
+    int64_t limited_from, limited_until; /* when an override with a number of uses bears on it */
+    struct replay_sum *sums, *alone;
 };
 
 struct replay; /* one thread */
@@ -40,6 +45,8 @@ void replay_free(struct replay **replay);
 /* Takes in a row: what audit_decisions_each() calls. 0 or AGW_ENOMEM. */
 int replay_add(void *replay, const struct audit_decision *row);
 
+/* False when so many requests would have stood alone that some were summed all the same. */
+bool replay_is_exact(const struct replay *replay);
 int64_t replay_requests(const struct replay *replay);
 size_t replay_pairs(const struct replay *replay);
 

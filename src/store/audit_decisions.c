@@ -4,7 +4,8 @@
 
 #include "store/db.h"
 
-#define COLUMNS "SELECT seq, ts, key_id, agent, namespace, decision, source, pattern, place"
+#define COLUMNS "SELECT seq, ts, key_id, agent, namespace, decision, source, pattern, place,"                                              \
+                " detail"
 #define DECIDED                                                                                \
     " decision IS NOT NULL AND (kind = 'decision' OR kind = 'refusal')"                        \
     " AND key_id IS NOT NULL AND agent IS NOT NULL"
@@ -68,7 +69,8 @@ static int walk(struct db *db, sqlite3_stmt *statement,
             .decision = text(statement, 5),
             .source = text(statement, 6),
             .pattern = text(statement, 7),
-            .place = text(statement, 8)};
+            .place = text(statement, 8),
+            .detail = text(statement, 9)};
 
         if (row.key_id == NULL || row.agent == NULL || row.decision == NULL)
             status = err_set(e, AGW_ENOMEM, "reading the audit trail");

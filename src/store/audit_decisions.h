@@ -12,7 +12,7 @@
 struct audit_decision {
     int64_t seq, ts;
     const char *key_id, *agent, *ns;             /* key_id and agent are never NULL */
-    const char *decision, *source, *pattern, *place;
+    const char *decision, *source, *pattern, *place, *detail;
 };
 
 struct audit_period {

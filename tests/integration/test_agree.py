@@ -142,7 +142,7 @@ def millis(text):
 class Round:
     def __init__(self, gateway, ctl, rng, security):
         self.gateway, self.ctl, self.rng = gateway, ctl, rng
-        self.grants, self.cases, self.secrets = [], 0, {}
+        self.grants, self.uses, self.cases, self.secrets = [], None, 0, {}
         # What the file says, and with the run-time keys.
         self.security = {**security, "api_keys": list(security["api_keys"])}
         gateway.write("security", security)
@@ -184,6 +184,8 @@ class Round:
 
     def grant(self):
         body = {"agent": self.rng.choice(PATTERNS), "ttl_seconds": self.rng.choice([1, 1, 900])}
+        if self.rng.random() < 0.3:
+            body["max_uses"] = self.rng.choice([1, 2, 5])
         if self.rng.random() < 0.5:
             body["key_id"] = self.rng.choice(KEYS + RUNTIME)
         answer = self.admin("POST", "/security/override", body)
@@ -192,7 +194,8 @@ class Round:
         made = answer.json()
         expires = millis(made["expires_at"])
         grant = {"id": made["id"], "pattern": made["pattern"], "key_id": made["key_id"],
-                 "from": millis(made["created_at"]), "until": expires, "expires": expires}
+                 "from": millis(made["created_at"]), "until": expires, "expires": expires,
+                 "max_uses": body.get("max_uses")}
         self.grants.append(grant)
         if self.rng.random() < 0.2:
             answer = self.admin("DELETE", "/security/overrides/" + made["id"])
@@ -214,16 +217,30 @@ class Round:
         self.cases += len(asked)
         return asked
 
+    def grants_at(self, seq=None):
+        """Those that have uses left before the row `seq`, None: by now."""
+        uses = self.gateway.sql(
+            "SELECT seq, ts, override_id FROM audit_event WHERE seq > ? AND kind = 'decision'"
+            " AND override_id IS NOT NULL", self.begin) if self.uses is None else self.uses
+        return [grant for grant in self.grants if not grant["max_uses"] or sum(
+            row["override_id"] == grant["id"] and (seq is None or row["seq"] < seq)
+            for row in uses) < grant["max_uses"]]
+
     def check(self, asked):
         """Each at its own moment, by the rows of the audit trail."""
         rows = {row["request_id"]: row for row in self.gateway.sql(
             "SELECT * FROM audit_event WHERE seq > ? AND decision IS NOT NULL", self.begin)}
+        limited = {grant["id"] for grant in self.grants if grant["max_uses"]}
+        self.uses = [row for row in sorted(rows.values(), key=lambda row: row["seq"])
+                     if row["kind"] == "decision" and row["override_id"] in limited]
+        ticks = {row["ts"] for row in self.uses}
         questions, wanted = [], []
         for (key, agent), (chat, status, previewed, document) in asked.items():
             for request_id, kind in ((chat, "chat"), (previewed, "preview")):
                 row = rows.get(request_id)
                 at = row["ts"] if row else int(time.time() * 1000)
-                model = verdict(self.security, key, agent, self.grants, at, agent in AGENTS)
+                grants = self.grants_at(row and row["seq"])
+                model = verdict(self.security, key, agent, grants, at, agent in AGENTS)
                 what = (SEED, key, agent, kind, at, model, document, dict(row or {}))
                 if kind == "chat":
                     assert status == model[0], what
@@ -239,15 +256,18 @@ class Round:
                 else:
                     assert (document["answer"]["status"], document["decision"],
                             document["source"], document["pattern"]) == model, what
-                    self.check_shadow(key, agent, at, document, what)
+                    self.check_shadow(key, agent, grants, at, document, what)
+                    if at in ticks:  # a use in this very millisecond: before or after?
+                        continue
                     questions.append({"key": key, "agent": agent, "at": stamp(at)})
                 wanted.append((model, document if kind == "preview" else None, what))
         self.check_explained(questions, wanted)
+        self.uses = None
 
-    def check_shadow(self, key, agent, at, document, what):
+    def check_shadow(self, key, agent, grants, at, document, what):
         value = find_key(self.security, key, at)
-        real = decide(self.security, value, agent, self.grants, at)
-        trial = decide(self.security, value, agent, self.grants, at, True)
+        real = decide(self.security, value, agent, grants, at)
+        trial = decide(self.security, value, agent, grants, at, True)
         would = None if real[0] == trial[0] else f"would_{trial[0]}"
         assert (document["shadow"] or {}).get("decision") == would, what
 
@@ -271,10 +291,10 @@ class Round:
         access = {}
         for one in self.ctl.json("access")["entries"]:
             access.setdefault(one["key_id"], []).append(one["agent"])
-        at = int(time.time() * 1000)
+        at, grants = int(time.time() * 1000), self.grants_at()
         for key in KEYS + RUNTIME:
             may = [agent for agent in sorted(AGENTS)
-                   if verdict(self.security, key, agent, self.grants, at)[0] == 200]
+                   if verdict(self.security, key, agent, grants, at)[0] == 200]
             answer = fcgi.call(self.gateway.socket, "GET", "/v1/models", self.secret(key))
             seen = [one["id"] for one in answer.json()["data"]] if answer.status == 200 else []
             assert seen == may == access.get(key, []), (SEED, key)
@@ -287,6 +307,7 @@ class Round:
             "SELECT * FROM audit_event WHERE seq > ? AND decision IS NOT NULL"
             " AND kind IN ('decision', 'refusal')", self.begin)
         since = min(row["ts"] for row in rows)
+        self.uses = [row for row in rows if row["kind"] == "decision" and row["override_id"]]
         rows = self.gateway.sql(
             "SELECT * FROM audit_event WHERE ts >= ? AND decision IS NOT NULL"
             " AND kind IN ('decision', 'refusal')", since)
@@ -295,7 +316,8 @@ class Round:
             one for one in self.security["api_keys"] if one["id"] in RUNTIME]}
         flips = {}
         for row in rows:
-            status = verdict(policy_then, row["key_id"], row["agent"], self.grants, row["ts"])[0]
+            status = verdict(policy_then, row["key_id"], row["agent"],
+                             self.grants_at(row["seq"]), row["ts"])[0]
             if (status == 200) != (row["decision"] == "allow"):
                 pair = row["key_id"], row["agent"], row["decision"]
                 flips[pair] = flips.get(pair, 0) + 1
@@ -305,6 +327,7 @@ class Round:
             pair = one["key_id"], one["agent"], one["was"]["decision"]
             found[pair] = found.get(pair, 0) + one["requests"]
         assert found == flips and told["requests"] == len(rows), SEED
+        self.uses = None
 
 
     def end(self):

@@ -109,7 +109,8 @@ static void open_history(struct scene *s, struct db *db)
 
 static int at(struct scene *s, int64_t when, int64_t generation, const struct policy **policy)
 {
-    return history_at(s->history, &(struct moment){when, generation, 0}, policy, &s->e);
+    return history_at(s->history, &(struct moment){.at = when, .generation = generation}, policy,
+                      &s->e);
 }
 
 /* The status of a request of `key` for `agent` then. */
@@ -169,6 +170,37 @@ static void overrides_are_as_they_were(void **state)
     assert_int_equal(ask(s, 2300, "k", "x/1"), 0); /* its end is not known of yet */
     assert_int_equal(ask(s, 2300, "k", "z/1"), 0);
     assert_int_equal(ask(s, 2500, "k", "x/1"), AGW_EDENIED);
+}
+
+/* A grant with one use, taken at 2000 and found to be spent at 2200. */
+static void uses_are_as_they_were(void **state)
+{
+    struct audit_row row = fixture_row("decision", "k", "l/1");
+    struct scene *s = *state;
+    const struct policy *policy;
+    struct explanation x;
+    json_t *used_up = json_pack("[i,s,s]", 7, "ovr_other", "ovr_l");
+
+    fixture_sql(s->f, "INSERT INTO override (id, pattern, created_at, expires_at, max_uses,"
+                      " used_up_at) VALUES ('ovr_l', 'l/*', 1500, 9000, 1, 2200)");
+    row.ts = 2000;
+    row.decision = "allow";
+    row.source = "override";
+    row.override_id = "ovr_l";
+    fixture_append(s->f->store, &row, 1);
+    open_history(s, s->db);
+    assert_int_equal(ask(s, 1999, "k", "l/1"), 0);
+    assert_int_equal(ask(s, 2000, "k", "l/1"), 0); /* the use itself */
+    assert_int_equal(ask(s, 2001, "k", "l/1"), AGW_EDENIED);
+    assert_int_equal(ask(s, 2300, "k", "l/1"), AGW_EDENIED);
+    for (int known = 0; known < 2; known++) {
+        struct moment moment = {1600, 0, 1, known ? used_up : NULL};
+
+        assert_int_equal(history_at(s->history, &moment, &policy, &s->e), 0);
+        explain_request(policy, "k", "l/1", "l", true, 1600, &x);
+        assert_int_equal(x.status, known ? AGW_EDENIED : 0);
+    }
+    json_decref(used_up);
 }
 
 static void run_time_keys_are_as_they_were(void **state)
@@ -280,6 +312,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(each_moment_has_its_configuration),
         TEST(overrides_are_as_they_were),
+        TEST(uses_are_as_they_were),
         TEST(run_time_keys_are_as_they_were),
         TEST(a_proposal_holds_always),
         TEST(without_a_database_there_is_only_the_proposal),

@@ -32,6 +32,7 @@ static void add(struct store *store, const char *kind, const char *key, const ch
     row.source = "api_key";
     row.pattern = "*";
     row.place = "security.yaml:7";
+    row.detail = ts == 100 ? "{}" : NULL;
     fixture_append(store, &row, 1);
 }
 
@@ -69,6 +70,11 @@ static int on_row(void *arg, const struct audit_decision *row)
     struct walk *w = arg;
 
     assert_string_equal(row->decision, "allow");
+    assert_string_equal(row->place, "security.yaml:7");
+    if (row->seq == 1)
+        assert_string_equal(row->detail, "{}");
+    else
+        assert_null(row->detail);
     w->rows++;
     w->seqs += row->seq;
     w->last_ts = row->ts;
