@@ -336,6 +336,11 @@ int audit_close(struct audit *audit, const struct audit_row *row,
     return status;
 }
 
+const char *audit_uid(const struct audit_ticket *ticket)
+{
+    return ticket->first.row.request_uid;
+}
+
 void audit_release(struct audit_ticket **ticket)
 {
     if (*ticket != NULL)

@@ -45,6 +45,9 @@ const char *audit_process(void);
 int audit_record(struct audit *audit, const struct audit_row *row,
                  struct audit_ticket **ticket, struct err *e);
 
+/* What ties further rows to the request of this one. Lives as long as the ticket. */
+const char *audit_uid(const struct audit_ticket *ticket);
+
 /* Waits until the row is committed (gives the run permit back meanwhile). AGW_EAUDIT when it
  * failed or took too long. May be called again; who has given up once does not wait again. */
 int audit_wait(struct audit_ticket *ticket, struct err *e);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* The one door to every tool, whoever calls it: the arguments are parsed and checked against
+ * the tool's schema, policy decides, an audit row is on disk before the tool runs and another
+ * one says how it ended, metrics count it, the log tells it. Any thread; calls of one request
+ * may run at once.
+ */
+#ifndef AGW_TOOLS_INVOKE_H
+#define AGW_TOOLS_INVOKE_H
+
+#include "policy/audit.h"
+#include "policy/state.h"
+#include "tools/toolset.h"
+
+/* Who calls: one for all calls of a request. */
+struct invoke_caller {
+    struct toolset *toolset;
+    const struct config_security *security; /* the request's policy */
+    int64_t generation;
+    const struct config_key *key;
+    const char *agent, *ns;        /* id and namespace of the agent that calls */
+    struct audit *audit;           /* NULL: nothing is recorded (agwctl without a database) */
+    const char *request_id;
+    const char *request_uid;       /* audit_uid() of the request's row, NULL = none */
+    const char *route;             /* as in the request's row, may be NULL */
+    const char *source;            /* "declarative" "sdk" "agwctl" */
+    int watch_fd;                  /* the client's socket, -1 = none */
+};
+
+struct invoke_request {
+    const struct tool *tool;       /* as resolved; or NULL and */
+    const char *name;              /* ... its name, which is looked up */
+    const char *call_id;           /* the model's, NULL = none */
+    const char *arguments;         /* JSON text as the model wrote it; "" and NULL: no arguments */
+    size_t arguments_length;
+    int64_t deadline_ms;           /* clock_mono_ms(), 0 = only the tool's own timeout */
+};
+
+/* 0: *result says how it ended; its content is what the model is told, also when the arguments
+ * are wrong, policy says no or the tool does not exist. TOOL_CANCELLED alone has no content:
+ * the client has left. AGW_EAUDIT: it could not be recorded and did not run; AGW_ENOMEM. Then
+ * the request is to end with that code. The caller clears *result in any case. */
+int invoke_tool(const struct invoke_caller *caller, const struct invoke_request *request,
+                struct tool_result *result, struct err *e);
+
+#endif
