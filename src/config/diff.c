@@ -39,28 +39,34 @@ static json_t *value_of(const struct option *option, const struct tree_node *nod
                                                     : json_null();
 }
 
-/* A number, a truth or a text of the same spelling is the same option value. */
+/* How a value is spelled, without quotes; malloc'ed. NULL for lists and mappings. */
+static char *spelling(const json_t *value)
+{
+    char *dumped, *text;
+
+    if (json_is_array(value) || json_is_object(value))
+        return NULL;
+    if (json_is_string(value))
+        return strdup(json_string_value(value));
+    dumped = json_dumps(value, JSON_ENCODE_ANY);
+    text = dumped == NULL ? NULL : strdup(dumped);
+    json_memory_free(dumped);
+    return text;
+}
+
+/* A number and a text of the same spelling are the same value of an option. */
 static bool same(const json_t *a, const json_t *b)
 {
-    char *texts[2] = {NULL, NULL};
-    const json_t *values[2] = {a, b};
-    bool equal = json_equal(a, b);
+    char *left, *right;
+    bool equal;
 
-    for (int i = 0; i < 2 && !equal; i++) {
-        if (json_is_array(values[i]) || json_is_object(values[i]))
-            return false;
-        texts[i] = json_is_string(values[i]) ? strdup(json_string_value(values[i])) : NULL;
-        if (!json_is_string(values[i])) {
-            char *dumped = json_dumps(values[i], JSON_ENCODE_ANY);
-
-            texts[i] = dumped == NULL ? NULL : strdup(dumped);
-            json_memory_free(dumped);
-        }
-    }
-    if (!equal)
-        equal = texts[0] != NULL && texts[1] != NULL && strcmp(texts[0], texts[1]) == 0;
-    free(texts[0]);
-    free(texts[1]);
+    if (json_equal(a, b))
+        return true;
+    left = spelling(a);
+    right = spelling(b);
+    equal = left != NULL && right != NULL && strcmp(left, right) == 0;
+    free(left);
+    free(right);
     return equal;
 }
 

@@ -93,8 +93,10 @@ static char *section(const char *text, const char *title)
 
     snprintf(head, sizeof head, "\n.Ss %s\n", title);
     start = strstr(text, head);
-    if (start == NULL)
+    if (start == NULL) {
         fail_msg("agwctl.8 has no section '.Ss %s'", title);
+        return NULL;
+    }
     end = strstr(start + 1, "\n.Ss ");
     if (end == NULL)
         end = strstr(start + 1, "\n.Sh ");
