@@ -37,7 +37,8 @@ static struct audit_row new_row(struct store *store, const char *kind)
                               .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1};
 }
 
-/* A grant of the backup goes on if it was active up to now. When that cannot be known, a
+/* A grant of the backup goes on if it was active up to now, and has not been used since if its
+ * uses are counted: those are in the trail, which goes back to the backup's. When that cannot be known, a
  * revocation may be among what was lost, so that it ends. */
 static bool goes_on(const struct restore *r, const struct override *grant)
 {
@@ -45,7 +46,7 @@ static bool goes_on(const struct restore *r, const struct override *grant)
         return r->keep_grants;
     for (size_t i = 0; i < r->legacy.grants.count; i++)
         if (strcmp(r->legacy.grants.items[i].id, grant->id) == 0)
-            return true;
+            return grant->max_uses == 0 || r->legacy.grants.items[i].uses == grant->uses;
     return false;
 }
 
@@ -55,6 +56,8 @@ static int end_grants(struct restore *r, struct store *store, struct err *e)
     struct db *db = store_acquire(store, e);
     int rc = db == NULL ? AGW_ESTORE : overrides_list(db, store_now(store), 0, &list, e);
 
+    if (rc == 0)
+        rc = overrides_count_uses(db, &list, e);
     store_release(store, db);
     for (size_t i = 0; rc == 0 && i < list.count; i++) {
         struct audit_row row = new_row(store, "override.revoked");

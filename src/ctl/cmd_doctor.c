@@ -64,6 +64,7 @@ static int run(struct call *call)
     doctor_modes(&d);
     if (d.database != NULL) {
         doctor_disk(&d);
+        doctor_owners(&d);
         doctor_store(&d);
     }
     doctor_socket(&d);

@@ -83,7 +83,8 @@ int complete_print(int count, char **words)
 
     for (int i = 0; i < count - 1; i++) {
         if (waiting != NULL) {
-            waiting = NULL;
+            if (strcmp(words[i], "=") != 0) /* bash makes three words of --name=value */
+                waiting = NULL;
         } else if (strncmp(words[i], "--", 2) == 0) {
             waiting = waits_for_value(command, words[i]);
         } else if (command != NULL) {
@@ -96,7 +97,7 @@ int complete_print(int count, char **words)
         }
     }
     if (waiting != NULL) {
-        if (waiting->kind == VALUE_FILE)
+        if (waiting->kind == VALUE_FILE && strcmp(prefix, "=") != 0)
             puts(":file");
     } else if (prefix[0] == '-') {
         offer_options(prefix, command == NULL ? NULL : command->options);

@@ -23,6 +23,7 @@ void doctor_store(struct doctor *doctor);
 void doctor_socket(struct doctor *doctor);
 void doctor_url(struct doctor *doctor);
 void doctor_modes(struct doctor *doctor);
+void doctor_owners(struct doctor *doctor);
 void doctor_disk(struct doctor *doctor);
 
 #endif

@@ -136,6 +136,31 @@ void doctor_modes(struct doctor *d)
                      "database and files with secrets are not for every user");
 }
 
+/* A file that root's shell has made beside it locks the gateway out. */
+void doctor_owners(struct doctor *d)
+{
+    static const char *const ends[] = {"-wal", "-shm", ".gate", ".shared"};
+    struct stat database, info;
+    char path[4200], advice[8600];
+    bool fine = true;
+
+    if (stat(d->database, &database) != 0)
+        return;
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        snprintf(path, sizeof path, "%.4096s%s", d->database, ends[i]);
+        if (stat(path, &info) != 0 || info.st_uid == database.st_uid)
+            continue;
+        fine = false;
+        snprintf(advice, sizeof advice, "chown --reference=%.4096s %s", d->database, path);
+        findings_add(d->findings, "file owners", FINDING_FAILED, advice,
+                     "%s belongs to user %lu, the database to user %lu", path,
+                     (unsigned long)info.st_uid, (unsigned long)database.st_uid);
+    }
+    if (fine)
+        findings_add(d->findings, "file owners", FINDING_OK, NULL,
+                     "the database and the files beside it belong to one user");
+}
+
 void doctor_disk(struct doctor *d)
 {
     char folder[4096];

@@ -67,8 +67,10 @@ static void check_gate(struct doctor *d)
     int rc;
 
     snprintf(path, sizeof path, "%s.gate", d->database);
-    if (access(path, F_OK) != 0) {
-        findings_add(d->findings, "gate", FINDING_OK, NULL, "%s: %s", path, strerror(errno));
+    if (access(path, R_OK | W_OK) != 0) {
+        findings_add(d->findings, "gate", errno == ENOENT ? FINDING_OK : FINDING_WARNING,
+                     errno == ENOENT ? NULL : "ask as root or as the gateway's user", "%s: %s",
+                     path, strerror(errno));
         return;
     }
     rc = gate_open(path, &gate, &e);

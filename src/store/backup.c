@@ -133,6 +133,7 @@ int backup_read_legacy(const char *path, struct backup_legacy *legacy, struct er
     if (db_open(&options, &db, e) == 0) {
         read_numbers(db, legacy, e);
         legacy->readable = overrides_list(db, legacy->time, 0, &legacy->grants, e) == 0 &&
+                           overrides_count_uses(db, &legacy->grants, e) == 0 &&
                            keys_live(db, legacy->time, &legacy->keys, e) == 0;
     }
     db_close(&db);

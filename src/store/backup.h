@@ -32,7 +32,7 @@ struct backup_legacy {
     uint64_t revision;    /* the highest that was seen, here or in shared memory */
     int64_t time;         /* the highest time, UTC ms */
     int64_t head_seq;     /* of the audit trail */
-    struct override_list grants; /* active ones */
+    struct override_list grants; /* active ones, with their uses */
     struct key_list keys;        /* live ones that were made at run time */
 };
 

@@ -87,6 +87,20 @@ static int open_shared(const char *database, struct shm **shm, struct shared **s
     return status;
 }
 
+/* When root was first (agwctl, say), the gateway's user must still be able to open it: it
+ * belongs to whom the database belongs. SQLite does the same with its own files. */
+static int share_owner(const struct store *store, const char *path, struct err *e)
+{
+    struct stat database, info;
+
+    if (geteuid() != 0 || stat(store->path, &database) != 0 || stat(path, &info) != 0 ||
+        info.st_uid == database.st_uid)
+        return 0;
+    return chown(path, database.st_uid, database.st_gid) == 0
+               ? 0
+               : err_set(e, AGW_ESTORE, "%s: %s", path, strerror(errno));
+}
+
 static int open_beside(struct store *store, struct err *e)
 {
     char path[4096];
@@ -94,8 +108,12 @@ static int open_beside(struct store *store, struct err *e)
 
     if (status != 0)
         return status;
+    snprintf(path, sizeof path, "%s.shared", store->path);
+    status = share_owner(store, path, e);
     snprintf(path, sizeof path, "%s.gate", store->path);
-    return gate_open(path, &store->gate, e);
+    if (status == 0)
+        status = gate_open(path, &store->gate, e);
+    return status == 0 ? share_owner(store, path, e) : status;
 }
 
 int store_shared_numbers(const char *path, uint64_t *revision, int64_t *now, struct err *e)

@@ -69,6 +69,7 @@ def test_completion_offers_what_the_table_has(directory):
     path = directory / "a b.yaml"
     path.touch()
     assert complete("--config", str(directory) + "/") == [str(path)]
+    assert complete("--config", "=", str(directory) + "/") == [str(path)]
 
 
 # --- hash-key -------------------------------------------------------------------------------

@@ -26,9 +26,9 @@ def ask(gateway, agent="mock/ok", key="client"):
     return fcgi.chat(gateway.socket, KEYS[key], agent).status
 
 
-def override(gateway, agent, seconds=600):
+def override(gateway, agent, seconds=600, **more):
     answer = fcgi.call(gateway.socket, "POST", "/security/override", KEYS["admin"],
-                       {"agent": agent, "ttl_seconds": seconds, "reason": "test"})
+                       {"agent": agent, "ttl_seconds": seconds, "reason": "test", **more})
     assert answer.status in (200, 201), answer.body
     return answer.json()["id"]
 
@@ -406,6 +406,54 @@ def test_restore_knows_what_became_of_run_time_keys(make, directory):
     assert (report["keys_kept"], report["keys_revoked"]) == (0, 4)
     gateway.start()
     assert {status(secret) for secret in secrets.values()} == {401}
+
+
+def test_restore_gives_no_uses_back(make, directory):
+    gateway = make.gateway(gateway={"workers": 1})
+    ctl = Agwctl(gateway)
+    used = override(gateway, "labs/closed-door", max_uses=2)
+    unused = override(gateway, "vault/secret-plan", max_uses=2)
+    backup = directory / "backup.db"
+    ctl.run("db", "backup", backup)
+    assert ask(gateway, "labs/closed-door") == 200
+    gateway.stop()
+    report = ctl.json("db restore", backup)
+    assert (report["overrides_kept"], report["overrides_revoked"]) == (1, 1)
+    gateway.start()
+    assert ask(gateway, "labs/closed-door") == 403
+    assert ask(gateway, "vault/secret-plan") == 200
+    assert {row["id"] for row in gateway.sql("SELECT id FROM active_overrides")} == {unused}
+    assert used != unused
+
+
+def test_what_root_makes_belongs_to_the_databases_owner(copy, directory):
+    os.chown(copy, 65534, 65534)
+    on(copy).run("db", "migrate")
+    for end in (".gate", ".shared"):
+        assert copy.with_name(copy.name + end).stat().st_uid == 65534
+    backup = directory / "backup.db"
+    on(copy).run("db", "backup", backup)
+    on(copy).run("db", "restore", backup)
+    assert copy.stat().st_uid == 65534
+
+
+def test_who_may_only_read_can_ask(make, directory):
+    gateway = make.gateway(gateway={"workers": 1})
+    assert ask(gateway) == 200
+    for path in gateway.run.glob("gateway.db*"):
+        os.chown(path, -1, 65534)
+
+    def as_reader(*words):
+        return subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                               env.AGWCTL, *words, "--database", gateway.database],
+                              capture_output=True, text=True)
+    for stopped in (False, True):
+        if stopped:
+            gateway.stop()
+        assert as_reader("db", "check").returncode == 0
+        assert as_reader("audit", "query").returncode == 0
+        done = as_reader("db", "migrate")
+        assert done.returncode == FAILED and "ermission" in done.stderr, done
 
 
 def test_restore_never_turns_the_clock_back(make, directory):

@@ -16,7 +16,7 @@ from gateway import KEYS
 from procs import wait_until
 
 ALWAYS = {"configuration", "file modes", "disk", "SQLite", "gate", "journal mode",
-          "schema version", "database", "clock", "audit head", "requests", "recent errors",
+          "schema version", "database", "clock", "file owners", "audit head", "requests", "recent errors",
           "socket mode", "gateway", "runner"}
 
 
@@ -91,6 +91,16 @@ def test_files_that_everybody_may_use(make):
     assert {m["advice"] for m in modes} == {f"chmod o= {gateway.conf}/security.yaml",
                                             f"chmod o= {gateway.database}"}
     assert checks(report)["socket mode"]["state"] == "warning"
+
+
+def test_files_of_somebody_else(make):
+    gateway = healthy(make)
+    gateway.stop()  # its start gives such a file back
+    os.chown(f"{gateway.database}.gate", 65534, 65534)
+    found = [c for c in Agwctl(gateway).json("doctor", status=FINDING)["checks"]
+             if c["name"] == "file owners"]
+    assert len(found) == 1 and found[0]["state"] == "failed"
+    assert found[0]["advice"] == f"chown --reference={gateway.database} {gateway.database}.gate"
 
 
 def test_a_held_gate_names_its_holder(make):
