@@ -10,6 +10,7 @@ faults_files = \
   tests/faults/test_memory.py \
   tests/faults/test_peers.py \
   tests/faults/test_revocation.py \
+  tests/faults/test_races.py \
   tests/faults/test_storage.py \
   tests/faults/test_tampering.py
 
