@@ -10,6 +10,7 @@
 #include "util/clock.h"
 #include "util/glob.h"
 #include "util/json_memory.h"
+#include "util/secret.h"
 
 enum { PATTERNS_MAX = 256, DESCRIPTION_MAX = 500, TTL_MAX_S = 315360000, RATE_MAX = 1000000,
        REQUESTS_MAX = 1000000000 };
@@ -221,4 +222,12 @@ json_t *key_terms_json(const struct key_record *key, const char *secret)
         return json;
     json_decref(json);
     return NULL;
+}
+
+void key_terms_wipe(json_t *answer)
+{
+    json_t *secret = json_object_get(answer, "secret");
+
+    if (json_is_string(secret))
+        secret_wipe((char *)json_string_value(secret), json_string_length(secret));
 }

@@ -20,5 +20,7 @@ int key_terms_read(const json_t *body, int64_t now, struct arena *arena, struct 
 /* The key as answers show it, never a hash; with its secret when that is not NULL. NULL when
  * memory is out. */
 json_t *key_terms_json(const struct key_record *key, const char *secret);
+/* Overwrites the secret in such an answer, or does nothing to any other; NULL is one. */
+void key_terms_wipe(json_t *answer);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "api/cors.h"
 #include "api/derive.h"
+#include "api/key_terms.h"
 #include "api/outcome.h"
 #include "api/routes.h"
 #include "api/spend.h"
@@ -272,6 +273,7 @@ static void end(struct exchange *x)
 {
     response_free(&x->response);
     buf_free(&x->answer.text);
+    key_terms_wipe(x->answer.json);
     json_decref(x->answer.json);
     json_decref(x->body);
     policy_release(&x->policy);

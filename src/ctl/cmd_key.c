@@ -162,7 +162,7 @@ static int finish(const struct call *call, struct change *c, int rc, const struc
     if (rc != 0) {
         status = failed(rc, e);
     } else if (call->json) {
-        status = call_json(key_terms_json(done->items, secret), CTL_FINE);
+        status = call_json(key_terms_json(done->items, secret), CTL_FINE); /* ends with us */
     } else if (secret != NULL) {
         output_text(stderr, what);
         printf("%s\n", secret);

@@ -98,13 +98,24 @@ struct reader {
     int size;
 };
 
+static void wipe_buffer(const FCGX_Stream *stream, const unsigned char *within)
+{
+    const struct reader *reader = stream->data;
+
+    if (reader->size > 0 && reader->size <= READ_BUFFER_MAX && reader->buffer <= within &&
+        within <= reader->buffer + reader->size)
+        secret_wipe(reader->buffer, (size_t)reader->size);
+}
+
 static void wipe_reader(const FCGX_Stream *in)
 {
-    const struct reader *reader = in->data;
+    wipe_buffer(in, in->rdNext);
+}
 
-    if (reader->size > 0 && reader->size <= READ_BUFFER_MAX && reader->buffer <= in->rdNext &&
-        in->rdNext <= reader->buffer + reader->size)
-        secret_wipe(reader->buffer, (size_t)reader->size);
+/* Whoever makes a key is told its secret. */
+static void wipe_writer(const FCGX_Stream *out)
+{
+    wipe_buffer(out, out->wrNext);
 }
 
 static void wipe_credentials(const struct fcgi *x)
@@ -358,6 +369,8 @@ int fcgi_finish(struct fcgi **exchange)
     }
     if (request->in != NULL)
         wipe_reader(request->in);
+    if (request->out != NULL)
+        wipe_writer(request->out);
     wipe_credentials(x);
     FCGX_Free(request, 0);
     if (!x->keep || x->failed || !drained) {

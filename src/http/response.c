@@ -133,7 +133,7 @@ int response_json(struct response *r, int status, const json_t *value)
     struct buf text;
     int rc;
 
-    buf_init(&text, RESPONSE_BODY_MAX);
+    buf_init_secret(&text, RESPONSE_BODY_MAX); /* a new key is told its secret */
     rc = response_dump(value, &text);
     if (rc == 0)
         rc = response_text(r, status, "application/json", text.data, text.length);

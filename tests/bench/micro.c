@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Measures parts of the gateway by themselves: deciding, finding a key, committing audit rows.
+/* Measures parts of the gateway by themselves: deciding, finding a key, committing audit rows,
+ * reading the keys that were made at run time.
  *
  * micro FOLDER: the database is made there. Prints one JSON object.
  */
@@ -13,6 +14,8 @@
 #include "policy/audit.h"
 #include "policy/authenticate.h"
 #include "policy/decide.h"
+#include "policy/key_admin.h"
+#include "policy/key_set.h"
 #include "util/buf.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -212,6 +215,65 @@ static void measure_audit(const char *folder)
     store_close(&store);
 }
 
+static void make_keys(struct store *store, int count)
+{
+    const struct audit_row audit_row = {
+        .ts = clock_wall_ms(), .key_id = "key-1", .generation = -1, .status = -1,
+        .streaming = -1, .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1};
+    const struct key_admin admin = {.store = store, .by = "key-1", .audit = &audit_row};
+    char id[32], secret[KEY_SECRET_SIZE];
+    struct key_list done;
+    struct err e;
+
+    for (int i = 0; i < count; i++) {
+        struct key_row row = {.id = id, .roles = "client", .rate_per_minute = 120,
+                              .requests_per_day = -1, .tokens_per_day = -1,
+                              .allow_agents = "[\"bench/*\",\"labs/open-*\"]"};
+
+        snprintf(id, sizeof id, "run-time-%d", i);
+        if (key_admin_create(&admin, &row, secret, &done, &e) != 0)
+            die(e.message);
+        key_list_clear(&done);
+    }
+}
+
+/* What a change of one of many keys costs each process: all are read and proved, and indexed
+ * anew; and what it costs when something else changed. */
+static void measure_keys(const char *folder)
+{
+    char path[512];
+    struct store_options options = {.path = path, .gate_wait_ms = 5000};
+    const struct config_security none = {0};
+    struct key_set *set = NULL, *same = NULL;
+    struct key_index *index;
+    struct store *store;
+    int64_t begun, read, indexed, unchanged;
+    struct db *db;
+    struct err e;
+
+    snprintf(path, sizeof path, "%s/keys.db", folder);
+    if (store_open(&options, &store, &e) != 0 || (db = store_acquire(store, &e)) == NULL)
+        die(e.message);
+    make_keys(store, MANY);
+    begun = clock_mono_us();
+    if (key_set_read(db, store_now(store), NULL, &set, &e) != 0 || set->count != MANY)
+        die(e.message);
+    read = clock_mono_us();
+    index = authenticate_index_new(&none, set);
+    indexed = clock_mono_us();
+    if (key_set_read(db, store_now(store), set, &same, &e) != 0 || same != set)
+        die(e.message);
+    unchanged = clock_mono_us();
+    printf(",\"runtime_keys_read_ms\":%.1f,\"runtime_keys_index_ms\":%.1f,"
+           "\"runtime_keys_unchanged_us\":%lld", (double)(read - begun) / 1e3,
+           (double)(indexed - read) / 1e3, (long long)(unchanged - indexed));
+    authenticate_index_free(&index);
+    key_set_release(&same);
+    key_set_release(&set);
+    store_release(store, db);
+    store_close(&store);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2)
@@ -221,6 +283,7 @@ int main(int argc, char **argv)
     measure_policy(10);
     measure_policy(MANY);
     measure_audit(argv[1]);
+    measure_keys(argv[1]);
     puts("}");
     return 0;
 }

@@ -18,6 +18,7 @@ from wire import chat, request
 
 CLIENT, ADMIN = KEYS["client"], KEYS["admin"]
 DAY = 86400 * 10 ** 9
+PLANTED = {}  # secrets of two keys made at run time: one with few rights, one revoked
 
 
 def _verify(port):
@@ -29,11 +30,15 @@ def _verify(port):
 @pytest.fixture(scope="module")
 def trail(session_dir, mock):
     """A stopped gateway's database with a trail of some length, an expired and a revoked
-    override."""
+    override, and the keys of PLANTED."""
     from webserver import WebServer
     gateway = Gateway(session_dir / "trail", mock)
     gateway.start()
     web = WebServer(gateway.directory, gateway.socket, "nginx")
+    for name, terms in (("narrow-one", {"allow_agents": ["mock/ok"]}), ("dead", {})):
+        PLANTED[name] = request(web.port, "POST", "/security/keys", key=ADMIN,
+                                body={"id": name, **terms}).json()["secret"]
+    request(web.port, "DELETE", "/security/keys/dead", key=ADMIN)
     for ttl in (1, 600):
         grant = request(web.port, "POST", "/security/override", key=ADMIN, body={
             "agent": "vault/*", "ttl_seconds": ttl, "reason": "to be over"}).json()
@@ -204,9 +209,13 @@ def test_T37_flipped_bits_let_nobody_in(make, trail):
                    or gateway.events("worker.failed"), 10, "start or refusal")
         if gateway.process.running():
             with contextlib.suppress(OSError):
-                for agent in ("vault/secret-plan", "mock/forbidden"):
-                    answer = fcgi.chat(gateway.socket, CLIENT, agent)
-                    assert answer is None or answer.status in (403, 503, 500), answer
+                for secret, agent in ((CLIENT, "vault/secret-plan"), (CLIENT, "mock/forbidden"),
+                                      (PLANTED["narrow-one"], "echo/echo"),
+                                      (PLANTED["dead"], "mock/ok")):
+                    answer = fcgi.chat(gateway.socket, secret, agent)
+                    # 401: a key made at run time that was damaged is none.
+                    fine = (403, 503, 500) if secret == CLIENT else (401, 403, 503, 500)
+                    assert answer is None or answer.status in fine, answer
                     served += answer is not None
         else:
             refused += 1
@@ -215,6 +224,46 @@ def test_T37_flipped_bits_let_nobody_in(make, trail):
             assert "signal" not in line, line
         gateway.log_path.unlink()
     report(starts=turns, refused_to_start=refused, denials=served, granted=0)
+
+
+def _flip(value, dice):
+    """`value` with one bit turned."""
+    if isinstance(value, int):
+        return value ^ 1 << dice.randrange(42)
+    data = bytearray(value.encode())
+    data[dice.randrange(len(data))] ^= 1 << dice.randrange(7)
+    return data.decode("latin-1")
+
+
+@pytest.mark.timeout(limit(count("AGW_FAULT_KEY_FLIPS", 10, 60, 600) * 4))
+def test_T37_flipped_bits_of_keys_let_nobody_in(make, trail):
+    """The rows of keys alone, so that each flip hits one: no key gets a right by it, and none of
+    the dead comes back."""
+    import fcgi
+    dice, gateway = random.Random(3737), _tampered(make, trail, gateway={"workers": 1})
+    kept = gone = 0
+    for _ in range(count("AGW_FAULT_KEY_FLIPS", 10, 60, 600)):
+        shutil.copy(trail, gateway.database)
+        for side in ("-wal", "-shm"):
+            gateway.database.with_name(gateway.database.name + side).unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(gateway.database)) as db, db:
+            db.row_factory = sqlite3.Row
+            row = dict(db.execute("SELECT * FROM api_key WHERE id = ?",
+                                  (dice.choice(["narrow-one", "dead"]),)).fetchone())
+            column = dice.choice([name for name, value in row.items() if value not in (None, "")])
+            with contextlib.suppress(sqlite3.IntegrityError):
+                db.execute(f"UPDATE api_key SET {column} = ? WHERE id = ?",
+                           (_flip(row[column], dice), row["id"]))
+        gateway.start()
+        seen = [fcgi.chat(gateway.socket, PLANTED["narrow-one"], agent).status
+                for agent in ("mock/ok", "echo/echo", "vault/secret-plan")]
+        assert seen in ([200, 403, 403], [401, 401, 401]), (column, seen)
+        assert fcgi.chat(gateway.socket, PLANTED["dead"], "mock/ok").status == 401, column
+        kept += seen[0] == 200
+        gone += seen[0] == 401
+        assert gateway.stop() == 0
+    assert kept and gone
+    report(flips=kept + gone, keys_gone=gone, granted=0)
 
 
 # -- T39 ---------------------------------------------------------------------------------------

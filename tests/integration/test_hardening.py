@@ -148,3 +148,18 @@ def test_keys_of_the_configuration_are_wiped_when_it_has_been_read(make):
     gateway.reload()
     assert gateway.events("config.rejected")
     assert_forgotten(gateway, *KEYS)
+
+
+def test_secrets_that_were_made_here_are_wiped_when_they_have_been_told(make):
+    gateway = make.gateway(gateway={"workers": 2})
+    port = make.server(gateway).port
+    secrets = []
+    for number in range(4):
+        made = request(port, "POST", "/security/keys", key=KEYS["admin"],
+                       body={"id": f"made-{number}"})
+        turned = request(port, "POST", f"/security/keys/made-{number}/rotate", key=KEYS["admin"])
+        secrets += [made.json()["secret"], turned.json()["secret"]]
+        assert chat(port, secrets[-1], "mock/ok").status == 200
+    for pid in gateway.family():
+        for secret in secrets:
+            assert copies(pid, secret) == []

@@ -15,6 +15,7 @@
 #include "store/keys.h"
 #include "store/overrides.h"
 #include "store_fixture.h"
+#include "util/log.h"
 
 static const struct key_row terms = {
     .id = "ci", .description = "Build 'server'", .roles = "client,admin", .hash = {1, 2, 3},
@@ -256,6 +257,71 @@ static void T37_a_key_that_the_trail_does_not_know_is_none(void **state)
     }
 }
 
+/* One bit of one value, again and again: what is left is the key as it was made, or none. */
+static void T37_flipped_bits_make_no_other_key(void **state)
+{
+    enum { FLIPS = 1500 };
+    static const char *const columns[] = {
+        "id", "origin", "roles", "hash", "allow_agents", "deny_agents", "rate_limit_per_minute",
+        "budget_tokens_per_day", "expires_at", "previous_hash", "previous_until", "description",
+        "created_at", "created_by", "was_plaintext", "last_used_at", "generation"};
+    struct fixture *f = *state;
+    struct key_record before;
+    struct key_list list;
+    int kept = 0;
+    struct err e;
+    struct db *db;
+
+    create(f, "ci", 1, 9000000000000);
+    assert_int_equal(rotate(f, "ci", 2, 60000, &e), 0);
+    list = live(f, 0);
+    before = list.items[0];
+    db = store_acquire(f->store, &e);
+    assert_int_equal(db_exec(db, "CREATE TABLE sound AS SELECT * FROM api_key", &e), 0);
+    srandom(37);
+    log_set_level(LOG_ERROR + 1);
+    for (int i = 0; i < FLIPS; i++) {
+        const char *column = columns[(size_t)random() % (sizeof columns / sizeof columns[0])];
+        long bit = 1L << random() % 7, at = random() % 64;
+        struct key_list flipped;
+        char sql[600];
+
+        snprintf(sql, sizeof sql,
+                 "UPDATE api_key SET %s = CASE typeof(%s) WHEN 'text' THEN substr(%s, 1, %ld) ||"
+                 " char((unicode(substr(%s, %ld, 1)) | %ld) - (unicode(substr(%s, %ld, 1)) & %ld))"
+                 " || substr(%s, %ld) WHEN 'integer' THEN (%s | %ld << %ld) - (%s & %ld << %ld)"
+                 " END WHERE %s IS NOT NULL AND (typeof(%s) = 'integer' OR length(%s) > %ld)",
+                 column, column, column, at, column, at + 1, bit, column, at + 1, bit, column,
+                 at + 2, column, bit, at % 40, column, bit, at % 40, column, column, column, at);
+        if (db_exec(db, sql, &e) != 0)
+            fail_msg("%s: %s", sql, e.message);
+        flipped = live(f, 0);
+        assert_true(flipped.count <= 1);
+        if (flipped.count == 1) {
+            const struct key_record *key = &flipped.items[0];
+
+            kept++;
+            assert_string_equal(key->row.id, before.row.id);
+            assert_string_equal(key->row.roles, before.row.roles);
+            assert_string_equal(key->row.allow_agents, before.row.allow_agents);
+            assert_string_equal(key->row.deny_agents, before.row.deny_agents);
+            assert_memory_equal(key->row.hash, before.row.hash, SHA_SIZE);
+            assert_memory_equal(key->previous_hash, before.previous_hash, SHA_SIZE);
+            assert_int_equal(key->previous_until, before.previous_until);
+            assert_int_equal(key->row.expires_at, before.row.expires_at);
+            assert_int_equal(key->row.rate_per_minute, before.row.rate_per_minute);
+            assert_int_equal(key->row.tokens_per_day, before.row.tokens_per_day);
+        }
+        key_list_clear(&flipped);
+        assert_int_equal(db_exec(db, "DELETE FROM api_key; INSERT INTO api_key SELECT * FROM"
+                                     " sound", &e), 0);
+    }
+    log_set_level(LOG_ERROR);
+    store_release(f->store, db);
+    key_list_clear(&list);
+    assert_in_range(kept, FLIPS / 20, FLIPS * 3 / 4); /* what rights do not hang on */
+}
+
 /* An old state of the row, with a proof of its time, is not the newest. */
 static void T37_nothing_ended_comes_back(void **state)
 {
@@ -456,6 +522,7 @@ int main(void)
         TEST(an_id_is_free_when_its_key_has_ended),
         TEST(grants_are_not_inherited),
         TEST(T37_a_key_that_the_trail_does_not_know_is_none),
+        TEST(T37_flipped_bits_make_no_other_key),
         TEST(T37_nothing_ended_comes_back),
         TEST(T37_nothing_unproven_gets_a_proof),
         TEST(proofs_survive_pruning),
