@@ -73,10 +73,13 @@ static int end_grants(struct restore *r, struct store *store, struct err *e)
     return rc;
 }
 
-static const struct key_record *find_key(const struct key_list *list, const char *id)
+/* The same key: another of that name, made since, has rights of its own. */
+static const struct key_record *find_key(const struct key_list *list,
+                                         const struct key_record *key)
 {
     for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->items[i].row.id, id) == 0)
+        if (list->items[i].created_at == key->created_at &&
+            strcmp(list->items[i].row.id, key->row.id) == 0)
             return &list->items[i];
     return NULL;
 }
@@ -112,7 +115,7 @@ static int end_keys(struct restore *r, struct store *store, struct err *e)
 
     store_release(store, db);
     for (size_t i = 0; rc == 0 && i < list.count; i++) {
-        const struct key_record *now = find_key(&r->legacy.keys, list.items[i].row.id);
+        const struct key_record *now = find_key(&r->legacy.keys, &list.items[i]);
         const struct audit_row row = new_row(store, "key.revoked");
 
         if (r->legacy.readable ? now == NULL : !r->keep_grants) {

@@ -385,25 +385,30 @@ def test_restore_knows_what_became_of_run_time_keys(make, directory):
 
     secrets = {name: change("POST", "", {"id": name, "allow_agents": ["mock/*"]})
                for name in ("steady", "revoked", "rotated", "overlapping")}
+    secrets["reborn"] = change("POST", "", {"id": "reborn", "roles": ["client", "admin"]})
     assert {status(secret) for secret in secrets.values()} == {200}
     backup = directory / "backup.db"
     ctl.run("db", "backup", backup)
     change("DELETE", "/revoked")
     rotated = change("POST", "/rotated/rotate", {"overlap_seconds": 0})
+    change("DELETE", "/reborn")
+    reborn = change("POST", "", {"id": "reborn"})
     overlapping = change("POST", "/overlapping/rotate", {"overlap_seconds": 600})
     gateway.stop()
     report = ctl.json("db restore", backup)
-    assert (report["keys_kept"], report["keys_revoked"]) == (3, 1)
+    assert (report["keys_kept"], report["keys_revoked"]) == (3, 2)
     assert ctl.json("db check")["ok"]
     gateway.start()
     assert status(secrets["steady"]) == 200
     assert status(secrets["revoked"]) == 401
+    # Its successor of the same name is lost; it must not get the rights of the first.
+    assert (status(secrets["reborn"]), status(reborn)) == (401, 401)
     assert (status(secrets["rotated"]), status(rotated)) == (401, 200)
     assert (status(secrets["overlapping"]), status(overlapping)) == (200, 200)
     gateway.stop()
     ruin(gateway)
     report = ctl.json("db restore", backup)
-    assert (report["keys_kept"], report["keys_revoked"]) == (0, 4)
+    assert (report["keys_kept"], report["keys_revoked"]) == (0, 5)
     gateway.start()
     assert {status(secret) for secret in secrets.values()} == {401}
 
