@@ -13,7 +13,7 @@ static const char *const questions[] = {
     [FACT_DENIALS] =
         "SELECT coalesce(agent, '') AS agent, count(*) AS denials,"
         " count(DISTINCT key_id) AS keys FROM denials WHERE ts >= ?1 AND ts <= ?2"
-        " GROUP BY agent ORDER BY denials DESC, agent LIMIT 100",
+        " GROUP BY +agent ORDER BY denials DESC, agent LIMIT 100",
     [FACT_OVERRIDES] =
         "SELECT o.id, o.pattern, o.key_id, o.reason, o.created_by, o.created_at AS created,"
         " o.expires_at AS expires, o.revoked_at IS NULL AND o.expired_at IS NULL"
