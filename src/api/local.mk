@@ -20,6 +20,7 @@ libagw_a_SOURCES += \
   src/api/outcome.c src/api/outcome.h \
   src/api/key_terms.c src/api/key_terms.h \
   src/api/keys_api.c \
+  src/api/override_terms.c src/api/override_terms.h \
   src/api/overrides_api.c \
   src/api/refresh.c src/api/refresh.h \
   src/api/routes.c src/api/routes.h \

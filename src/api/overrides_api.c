@@ -3,80 +3,13 @@
 #include <string.h>
 
 #include "api/derive.h"
-#include "api/fields.h"
 #include "api/handlers.h"
 #include "api/json_values.h"
 #include "api/outcome.h"
+#include "api/override_terms.h"
 #include "policy/budget.h"
 #include "util/clock.h"
-#include "util/glob.h"
 #include "util/log.h"
-#include "util/secret.h"
-
-enum { REASON_MAX = 500, TICKET_MAX = 100, USES_MAX = 1000000 };
-
-static const struct field create_fields[] = {
-    {"agent", FIELD_TEXT, true, 1, GLOB_MAX},
-    {"ttl_seconds", FIELD_INTEGER, true, 0, 0},
-    {"reason", FIELD_TEXT, false, 0, REASON_MAX},
-    {"key_id", FIELD_TEXT, false, 1, 128},
-    {"ticket", FIELD_TEXT, false, 1, TICKET_MAX},
-    {"max_uses", FIELD_INTEGER, false, 1, USES_MAX},
-};
-
-static bool is_glob(const char *pattern)
-{
-    return strpbrk(pattern, "*?[") != NULL;
-}
-
-/* A bare agent name is spelled out, so that the stored pattern matches its full id. */
-static int resolve_pattern(struct exchange *x, const char **pattern)
-{
-    const char *given = fields_text(x->body, "agent");
-    const char *problem = glob_problem(given);
-    const struct catalog_agent *agent;
-
-    *pattern = given;
-    if (problem != NULL)
-        return err_set_public(&x->err, AGW_EINVALID, "agent", "'agent': %s.", problem);
-    if (is_glob(given) || strchr(given, '/') != NULL)
-        return 0;
-    agent = catalog_find(derive_catalog(x->policy), given);
-    if (agent == NULL)
-        return err_set_public(&x->err, AGW_EINVALID, "agent",
-                              "There is no single agent '%.100s'; write namespace/name.", given);
-    *pattern = agent->spec->id;
-    return 0;
-}
-
-static int check_create(struct exchange *x, struct override *o)
-{
-    const struct config_security *security = &x->policy->config->security;
-    int64_t ttl;
-
-    if (fields_check(x->body, create_fields, sizeof create_fields / sizeof create_fields[0],
-                     true, &x->err) != 0 ||
-        resolve_pattern(x, (const char **)&o->pattern) != 0)
-        return AGW_EINVALID;
-    ttl = fields_integer(x->body, "ttl_seconds", 0);
-    if (ttl < 1 || ttl > security->override_max_ttl_s)
-        return err_set_public(&x->err, AGW_EINVALID, "ttl_seconds",
-                              "'ttl_seconds' must be between 1 and %lld.",
-                              (long long)security->override_max_ttl_s);
-    o->reason = (char *)fields_text(x->body, "reason");
-    if (security->override_require_reason && (o->reason == NULL || o->reason[0] == '\0'))
-        return err_set_public(&x->err, AGW_EINVALID, "reason", "'reason' is required.");
-    o->key_id = (char *)fields_text(x->body, "key_id");
-    if (o->key_id != NULL && policy_find_key(x->policy, o->key_id) == NULL)
-        return err_set_public(&x->err, AGW_EINVALID, "key_id", "There is no key '%.100s'.",
-                              o->key_id);
-    o->ticket = (char *)fields_text(x->body, "ticket");
-    o->max_uses = fields_integer(x->body, "max_uses", 0);
-    o->created_by = (char *)x->key->id;
-    o->created_at = store_now(x->api->store);
-    o->expires_at = o->created_at + ttl * 1000;
-    return 0;
-}
 
 static void log_override(const struct exchange *x, const char *event, const struct override *o)
 {
@@ -99,16 +32,15 @@ static void log_override(const struct exchange *x, const char *event, const stru
 
 int overrides_api_create(struct exchange *x)
 {
-    struct override o = {0};
+    int64_t now = store_now(x->api->store);
+    struct override o;
     struct audit_row row;
-    char hex[17];
-    int status = check_create(x, &o);
+    int status = override_terms_read(x->body, x->policy, derive_catalog(x->policy), now, &o,
+                                     &x->err);
 
     if (status != 0)
         return status;
-    if (secret_random_hex(hex, 8) != 0)
-        return err_set(&x->err, AGW_EINTERNAL, "no randomness");
-    snprintf(o.id, sizeof o.id, "ovr_%s", hex);
+    o.created_by = (char *)x->key->id;
     outcome_row(x, "override.created", &row);
     row.agent = o.pattern;
     row.reason = o.reason;
@@ -116,7 +48,7 @@ int overrides_api_create(struct exchange *x)
     if (status != 0)
         return status;
     log_override(x, "agent.security.override.created", &o);
-    x->answer.json = json_values_override(&o, store_now(x->api->store));
+    x->answer.json = json_values_override(&o, now);
     return x->answer.json == NULL ? err_set(&x->err, AGW_ENOMEM, "override") : 0;
 }
 

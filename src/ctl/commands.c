@@ -37,7 +37,11 @@ const struct command *const commands[] = {
     &cmd_key_create,
     &cmd_key_rotate,
     &cmd_key_revoke,
+    &cmd_override_list,
+    &cmd_override_create,
+    &cmd_override_revoke,
     &cmd_replay,
+    &cmd_usage,
     NULL,
 };
 

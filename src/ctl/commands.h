@@ -14,6 +14,8 @@ extern const struct command cmd_hash_key;
 extern const struct command cmd_doctor;
 extern const struct command cmd_key_list, cmd_key_create, cmd_key_rotate, cmd_key_revoke;
 extern const struct command cmd_explain;
+extern const struct command cmd_override_list, cmd_override_create, cmd_override_revoke;
 extern const struct command cmd_replay;
+extern const struct command cmd_usage;
 
 #endif

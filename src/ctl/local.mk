@@ -19,7 +19,9 @@ libagw_a_SOURCES += \
   src/ctl/cmd_explain.c \
   src/ctl/cmd_hash_key.c \
   src/ctl/cmd_key.c \
+  src/ctl/cmd_override.c \
   src/ctl/cmd_replay.c \
+  src/ctl/cmd_usage.c \
   src/ctl/command.h \
   src/ctl/commands.c src/ctl/commands.h \
   src/ctl/complete.c src/ctl/complete.h \
@@ -66,7 +68,11 @@ schemas = \
   doc/schemas/agwctl-key-list.json \
   doc/schemas/agwctl-key-revoke.json \
   doc/schemas/agwctl-key-rotate.json \
-  doc/schemas/agwctl-replay.json
+  doc/schemas/agwctl-override-create.json \
+  doc/schemas/agwctl-override-list.json \
+  doc/schemas/agwctl-override-revoke.json \
+  doc/schemas/agwctl-replay.json \
+  doc/schemas/agwctl-usage.json
 schemasdir = $(docdir)/doc/schemas
 dist_schemas_DATA = $(schemas)
 

@@ -62,26 +62,6 @@ int usage_override(struct db *db, const char *override_id, const struct usage_be
     return number(db, statement, count, e);
 }
 
-int usage_counted_since(struct db *db, int64_t now, int64_t *since, struct err *e)
-{
-    sqlite3_stmt *statement = db_statement(
-        db, "SELECT coalesce(min(created_at), ?1) FROM override WHERE max_uses IS NOT NULL"
-            " AND revoked_at IS NULL AND expired_at IS NULL AND used_up_at IS NULL"
-            " AND expires_at > ?2", e);
-    int64_t day_start = now - now % USAGE_DAY_MS;
-    int status;
-
-    *since = 0;
-    if (statement == NULL)
-        return AGW_ESTORE;
-    sqlite3_bind_int64(statement, 1, day_start);
-    sqlite3_bind_int64(statement, 2, now);
-    status = number(db, statement, since, e);
-    if (*since > day_start)
-        *since = day_start;
-    return status;
-}
-
 int usage_list(struct db *db, const struct usage_filter *filter, json_t **rows, struct err *e)
 {
     sqlite3_stmt *statement = db_statement(

@@ -25,10 +25,6 @@ struct usage_before {
 int usage_override(struct db *db, const char *override_id, const struct usage_before *before,
                    int64_t *count, struct err *e);
 
-/* The time (UTC ms) from which on rows of the trail are still counted at `now`: they must not
- * be taken away. The day's start, or the creation of a live grant with a limit of uses. */
-int usage_counted_since(struct db *db, int64_t now, int64_t *since, struct err *e);
-
 struct usage_filter {
     const char *key_id, *agent; /* NULL = any */
     int64_t since, until;       /* UTC ms, days that they touch; 0 = open */

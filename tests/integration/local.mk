@@ -14,6 +14,8 @@ integration_files = \
   tests/integration/test_agwctl_explain.py \
   tests/integration/test_agwctl_nightly.py \
   tests/integration/test_agwctl_replay.py \
+  tests/integration/test_agwctl_override.py \
+  tests/integration/test_agwctl_usage.py \
   tests/integration/test_audit_unavailable.py \
   tests/integration/test_budget.py \
   tests/integration/test_frameworks.py \
