@@ -39,35 +39,32 @@ static json_t *value_of(const struct option *option, const struct tree_node *nod
                                                     : json_null();
 }
 
-/* How a value is spelled, without quotes; malloc'ed. NULL for lists and mappings. */
-static char *spelling(const json_t *value)
+/* Appends how a value is spelled, without quotes; false for lists and mappings. */
+static bool spell(const json_t *value, struct buf *out)
 {
-    char *dumped, *text;
+    char *dumped;
 
+    buf_init(out, TREE_TEXT_MAX);
     if (json_is_array(value) || json_is_object(value))
-        return NULL;
+        return false;
     if (json_is_string(value))
-        return strdup(json_string_value(value));
+        return buf_puts(out, json_string_value(value)) == 0;
     dumped = json_dumps(value, JSON_ENCODE_ANY);
-    text = dumped == NULL ? NULL : strdup(dumped);
+    buf_puts(out, dumped == NULL ? "" : dumped);
     json_memory_free(dumped);
-    return text;
+    return !out->failed;
 }
 
 /* A number and a text of the same spelling are the same value of an option. */
 static bool same(const json_t *a, const json_t *b)
 {
-    char *left, *right;
-    bool equal;
+    struct buf left, right;
+    bool equal = spell(a, &left);
 
-    if (json_equal(a, b))
-        return true;
-    left = spelling(a);
-    right = spelling(b);
-    equal = left != NULL && right != NULL && strcmp(left, right) == 0;
-    free(left);
-    free(right);
-    return equal;
+    equal = spell(b, &right) && equal && strcmp(buf_text(&left), buf_text(&right)) == 0;
+    buf_free(&left);
+    buf_free(&right);
+    return equal || json_equal(a, b);
 }
 
 static void add_field(struct diff *d, const struct option *option, const char *name,

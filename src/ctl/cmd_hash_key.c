@@ -67,7 +67,7 @@ static int run(struct call *call)
     const char *problem = NULL;
     int status;
 
-    setvbuf(stdin, NULL, _IONBF, 0); /* no copy of the secret stays behind */
+    (void)setvbuf(stdin, NULL, _IONBF, 0); /* no copy of the secret stays behind */
     status = isatty(STDIN_FILENO) == 1 ? prompt(secret) : read_line(secret);
     if (status == CTL_FINE) {
         problem = config_key_problem(secret);

@@ -53,7 +53,7 @@ static void name_process(pid_t pid, char name[64])
         snprintf(name, 64, "unknown");
     name[strcspn(name, "\n")] = '\0';
     if (file != NULL)
-        fclose(file);
+        (void)fclose(file);
 }
 
 /* A gate that is not there yet is made by the gateway, for its own user. */

@@ -34,7 +34,7 @@ void progress_step(struct progress *p, int64_t done)
     else
         fprintf(stderr, "\r%s: %lld, %lld/s\033[K", p->what, (long long)done,
                 (long long)(done * 1000 / spent));
-    fflush(stderr);
+    (void)fflush(stderr);
 }
 
 void progress_end(struct progress *p)

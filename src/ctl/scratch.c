@@ -21,8 +21,8 @@ static void drop_and_end(int signal_number)
     if (made)
         for (int i = 0; i < NAMES; i++)
             unlink(names[i]);
-    signal(signal_number, SIG_DFL);
-    raise(signal_number);
+    (void)signal(signal_number, SIG_DFL);
+    (void)raise(signal_number);
 }
 
 static void catch_signals(void)

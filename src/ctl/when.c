@@ -11,17 +11,20 @@ static const int64_t offset_max = (int64_t)1000 * 366 * 86400 * 1000;
 
 static int64_t unit_ms(char unit)
 {
+    static const int64_t second = 1000, minute = 60 * second, hour = 60 * minute,
+                         day = 24 * hour;
+
     switch (unit) {
     case 's':
-        return 1000;
+        return second;
     case 'm':
-        return 60 * 1000;
+        return minute;
     case 'h':
-        return 3600 * 1000;
+        return hour;
     case 'd':
-        return 86400 * 1000;
+        return day;
     case 'w':
-        return 7 * 86400 * 1000;
+        return 7 * day;
     default:
         return 0;
     }

@@ -171,22 +171,44 @@ void gate_release(struct gate *gate)
     give_up(gate);
 }
 
-/* "2: FLOCK  ADVISORY  WRITE 1234 08:01:56789 0 EOF"; lines of those who wait have "->". */
+/* "2: FLOCK  ADVISORY  WRITE 1234 08:01:56789 0 EOF"; lines of those who wait have "->" before
+ * the kind. The process of such a line if it is about this file, else 0. */
+static long holder_in(const char *line, ino_t inode)
+{
+    enum { KIND = 1, PROCESS = 4, FILE_NAME = 5 };
+    long pid = 0;
+
+    for (int field = 0; field <= FILE_NAME; field++) {
+        size_t length = strcspn(line, " \n");
+        const char *number = line;
+
+        if (field == KIND && strncmp(line, "FLOCK ", 6) != 0)
+            return 0;
+        if (field == PROCESS)
+            pid = strtol(line, NULL, 10);
+        if (field == FILE_NAME)
+            for (size_t i = 0; i < length; i++)
+                number = line[i] == ':' ? line + i + 1 : number;
+        if (field == FILE_NAME && strtoul(number, NULL, 10) != inode)
+            return 0;
+        line += length;
+        line += strspn(line, " ");
+    }
+    return pid;
+}
+
 pid_t gate_holder(const char *path)
 {
     FILE *locks = fopen("/proc/locks", "re");
-    char line[256], type[16], mode[16];
-    unsigned long inode;
     struct stat info;
-    long pid, found = 0;
+    char line[256];
+    long found = 0;
 
     if (locks == NULL)
         return 0;
     if (stat(path, &info) == 0)
         while (found == 0 && fgets(line, sizeof line, locks) != NULL)
-            if (sscanf(line, "%*d: %15s %*s %15s %ld %*x:%*x:%lu", type, mode, &pid, &inode) ==
-                    4 && strcmp(type, "FLOCK") == 0 && inode == info.st_ino)
-                found = pid;
-    fclose(locks);
+            found = holder_in(line, info.st_ino);
+    (void)fclose(locks);
     return (pid_t)found;
 }

@@ -119,7 +119,7 @@ static int open_beside(struct store *store, struct err *e)
 int store_shared_numbers(const char *path, uint64_t *revision, int64_t *now, struct err *e)
 {
     struct shm *shm = NULL;
-    struct shared *shared;
+    struct shared *shared = NULL;
     struct stat info;
     char name[4096];
     int status;

@@ -366,6 +366,61 @@ static void T32_closing_the_requests_of_the_dead(void **state)
     assert_int_equal(fixture_number(s.f, "SELECT count(*) FROM process"), 0);
 }
 
+struct open_requests {
+    struct store *store;
+    int64_t running, cut_off;
+    int status;
+    struct err e;
+};
+
+static void count_open(void *arg)
+{
+    struct open_requests *o = arg;
+    struct db *db = store_acquire(o->store, &o->e);
+
+    o->status = db == NULL ? AGW_ESTORE
+                           : audit_rows_count_open(db, &o->running, &o->cut_off, &o->e);
+    store_release(o->store, db);
+}
+
+/* One runs in this process, and two of a dead one have no end. */
+static void check_open(void *arg)
+{
+    struct open_requests *o = arg;
+
+    if (o->status == 0) {
+        assert_int_equal(o->running, 1);
+        assert_int_equal(o->cut_off, 2);
+    } else {
+        assert_true(o->status < 0);
+    }
+}
+
+static void T32_counting_open_requests(void **state)
+{
+    struct fixture *f = *state;
+    struct open_requests o = {.store = f->store};
+    struct audit_row rows[5] = {
+        fixture_row("decision", "key", "default/a"), fixture_row("decision", "key", "default/a"),
+        fixture_row("decision", "key", "default/a"), fixture_row("decision", "key", "default/a"),
+        fixture_row("end", "key", "default/a")};
+    static const char *const uids[] = {"u1", "u2", "u3", "u4", "u4"};
+
+    for (int i = 0; i < 5; i++) {
+        rows[i].request_uid = uids[i];
+        rows[i].process = i == 0 ? "lives:1:1" : "gone:1:1";
+    }
+    rows[4].outcome = "completed";
+    fixture_append(f->store, rows, 5);
+    leave_open(f, "gone:1:1", "another boot", 2);
+    leave_open(f, "lives:1:1", "", 1); /* of no known boot: it says nothing of a death */
+    leave_open(f, "idle:1:1", "another boot", 0);
+    count_open(&o);
+    assert_int_equal(o.status, 0);
+    check_open(&o);
+    assert_true(inject_each(EVERYTHING & ~INJECT_SYSTEM, count_open, check_open, &o) > 10);
+}
+
 /* Nor a connection more, nor a statement. */
 static void T32_without_a_connection(void **state)
 {
@@ -514,6 +569,7 @@ int main(void)
         TEST(an_empty_row_is_refused),
         TEST(every_filter),
         TEST(T32_closing_the_requests_of_the_dead),
+        TEST(T32_counting_open_requests),
         TEST(T32_without_a_connection),
         TEST(who_is_dead),
         TEST(T34_who_cannot_be_looked_at_is_alive),
