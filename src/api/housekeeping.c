@@ -3,6 +3,7 @@
 #include "api/housekeeping.h"
 
 #include "api/derive.h"
+#include "store/keys.h"
 #include "policy/budget.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -103,6 +104,7 @@ static void warn_keys(struct housekeeping *h, const struct policy *policy)
     const struct config_security *security = &policy->config->security;
     const struct key_set *runtime = policy->runtime;
     int64_t now = store_now(h->api->store);
+    struct err problem;
 
     if (!h->warns || (h->warned_day == now / day_ms &&
                       h->warned_generation == policy->config->generation))
@@ -111,6 +113,8 @@ static void warn_keys(struct housekeeping *h, const struct policy *policy)
     h->warned_generation = policy->config->generation;
     for (size_t i = 0; i < security->key_count; i++)
         warn_key(&security->keys[i], now);
+    if (keys_retire(h->api->store, &problem) != 0)
+        complain("expired keys", &problem);
     for (size_t i = 0; i < runtime->count; i++)
         if (runtime->keys[i].expires_at == 0 || runtime->keys[i].expires_at > now - day_ms)
             warn_key(&runtime->keys[i], now); /* nobody removes them: once is enough */

@@ -99,6 +99,11 @@ int keys_rotate(struct store *store, const char *id, const unsigned char hash[SH
 int keys_revoke(struct store *store, const char *id, const char *by,
                 const struct audit_row *audit, struct key_list *done, struct err *e);
 
+/* Marks as removed the run-time keys that expired KEYS_REMEMBERED_DAYS ago: nobody has to look
+ * at them for ever. It takes no right from anybody, so the trail has no row of it. Cheap when
+ * there is none. */
+int keys_retire(struct store *store, struct err *e);
+
 /* Before the trail is cut: appends anew, in the running transaction, the proof of each live
  * run-time key whose proof is older than `before_seq`, as rows of kind "key.carried" from the
  * template `audit`. Keys without a proof get none. *count = how many. */

@@ -352,6 +352,61 @@ int keys_revoke(struct store *store, const char *id, const char *by,
     return run(store, &c, revoke, NULL, done, e);
 }
 
+/* -- retire -------------------------------------------------------------------------------- */
+
+#define LONG_EXPIRED                                                                           \
+    " WHERE origin = 'database' AND revoked_at IS NULL AND removed_at IS NULL"                 \
+    " AND expires_at <= ?1"
+
+static int any_long_expired(struct db *db, int64_t before, struct err *e)
+{
+    sqlite3_stmt *statement = db_statement(db, "SELECT 1 FROM api_key" LONG_EXPIRED " LIMIT 1",
+                                           e);
+    int status;
+
+    if (statement == NULL)
+        return AGW_ESTORE;
+    sqlite3_bind_int64(statement, 1, before);
+    status = db_step(db, statement, e);
+    sqlite3_reset(statement);
+    return status;
+}
+
+static int mark_long_expired(struct db *db, int64_t before, int64_t now, struct err *e)
+{
+    sqlite3_stmt *statement =
+        db_statement(db, "UPDATE api_key SET removed_at = ?2" LONG_EXPIRED, e);
+
+    if (statement == NULL)
+        return AGW_ESTORE;
+    sqlite3_bind_int64(statement, 1, before);
+    sqlite3_bind_int64(statement, 2, now);
+    return db_step(db, statement, e);
+}
+
+int keys_retire(struct store *store, struct err *e)
+{
+    int64_t now = store_now(store), before = now - KEYS_REMEMBERED_DAYS * 86400000LL;
+    struct db *db = store_acquire(store, e);
+    int status;
+
+    if (db == NULL)
+        return AGW_ESTORE;
+    status = any_long_expired(db, before, e);
+    if (status == 1) {
+        status = store_write_begin(store, db, e);
+        if (status == 0) {
+            status = mark_long_expired(db, before, now, e);
+            if (status == 0)
+                status = store_write_commit(store, db, e);
+            else
+                store_write_rollback(store, db);
+        }
+    }
+    store_release(store, db);
+    return status;
+}
+
 /* -- proofs -------------------------------------------------------------------------------- */
 
 static int carry(struct change *c, const struct key_record *key, struct err *e)

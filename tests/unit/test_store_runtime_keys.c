@@ -460,6 +460,31 @@ static void a_file_may_not_take_what_a_live_key_has(void **state)
     create(f, "ci", 77, 0);
 }
 
+/* A week after its end nobody has to look at it any more; its id is free, its past is kept. */
+static void what_expired_long_ago_is_put_away(void **state)
+{
+    struct fixture *f = *state;
+    int64_t now = store_now(f->store);
+    struct err e;
+    char sql[200];
+
+    create(f, "old", 1, now + 1000);
+    create(f, "young", 2, now + 1000);
+    create(f, "ever", 3, 0);
+    assert_int_equal(keys_retire(f->store, &e), 0);
+    assert_int_equal(fixture_number(f, "SELECT count(removed_at) FROM api_key"), 0);
+    snprintf(sql, sizeof sql, "UPDATE api_key SET expires_at = %lld WHERE id = 'old';"
+             "UPDATE api_key SET expires_at = %lld WHERE id = 'young'",
+             (long long)now - 7 * 86400000 - 1, (long long)now - 7 * 86400000 + 60000);
+    fixture_sql(f, sql);
+    assert_int_equal(keys_retire(f->store, &e), 0);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM key_health WHERE health ="
+                                       " 'removed' AND id = 'old'"), 1);
+    assert_int_equal(fixture_number(f, "SELECT count(removed_at) FROM api_key"), 1);
+    create(f, "old", 4, 0);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM key_health WHERE id = 'old'"), 2);
+}
+
 static void the_list_tells_origin_and_health(void **state)
 {
     static const struct key_row file[] = {
@@ -527,6 +552,7 @@ int main(void)
         TEST(T37_nothing_unproven_gets_a_proof),
         TEST(proofs_survive_pruning),
         TEST(a_file_may_not_take_what_a_live_key_has),
+        TEST(what_expired_long_ago_is_put_away),
         TEST(the_list_tells_origin_and_health),
     };
 
