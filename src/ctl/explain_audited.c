@@ -71,35 +71,52 @@ static bool is_reproduced(const json_t *document, const json_t *row)
            same(document, "pattern", row, "pattern") && same(document, "rule", row, "place");
 }
 
-/* Moments at which the grants changed while the request was under way. */
-static int try_changes(struct past *past, const struct explain_question *question,
-                       int64_t begin, const json_t *row, json_t **document)
+/* A change while the request was under way: what was it decided by right before it? 1 = by the
+ * same, *document is that; 0 = otherwise. */
+static int try_before(struct past *past, const struct explain_question *question, int64_t begin,
+                      int64_t change, const json_t *row, json_t **document)
 {
-    const struct override_list *all = history_overrides(past->history);
     struct explain_question q = *question;
+    json_t *other;
 
-    for (size_t i = 0; i < 2 * all->count; i++) {
-        const struct override *o = &all->items[i / 2];
-        json_t *other;
-        int status;
-
-        q.moment.at = i % 2 == 0 ? o->created_at - 1 : o->revoked_at - 1;
-        if (q.moment.at < begin || q.moment.at >= question->moment.at)
-            continue;
-        status = explain_document(past, &q, &other);
-        if (status != CTL_FINE)
-            return status;
-        if (is_reproduced(other, row)) {
-            json_decref(*document);
-            *document = other;
-            json_object_set_new(other, "note",
-                                json_string("the grants changed while the request was under "
-                                            "way; it was decided by those of its beginning"));
-            return CTL_FINE;
-        }
+    q.moment.at = change - 1;
+    if (change <= begin || change > question->moment.at)
+        return 0;
+    if (explain_document(past, &q, &other) != CTL_FINE)
+        return 0;
+    if (!is_reproduced(other, row)) {
         json_decref(other);
+        return 0;
     }
-    return CTL_FINE;
+    json_object_set_new(other, "note",
+                        json_string("grants or keys changed while the request was under way; it "
+                                    "was decided by those of its beginning"));
+    json_decref(*document);
+    *document = other;
+    return 1;
+}
+
+/* A request holds on to the policy of its beginning, whatever changes until it is decided. */
+static void try_changes(struct past *past, const struct explain_question *q, int64_t begin,
+                        const json_t *row, json_t **document)
+{
+    const struct override_list *overrides = history_overrides(past->history);
+    const struct key_list *keys = history_keys(past->history);
+    int found = 0;
+
+    for (size_t i = 0; i < overrides->count && found == 0; i++) {
+        const struct override *o = &overrides->items[i];
+
+        found = try_before(past, q, begin, o->created_at, row, document) ||
+                try_before(past, q, begin, o->revoked_at, row, document) ||
+                try_before(past, q, begin, o->used_up_at, row, document);
+    }
+    for (size_t i = 0; i < keys->count && found == 0; i++) {
+        const struct key_record *k = &keys->items[i];
+
+        found = try_before(past, q, begin, k->revoked_at, row, document) ||
+                try_before(past, q, begin, k->row.expires_at, row, document);
+    }
 }
 
 static json_t *recorded_json(const json_t *row)
@@ -128,7 +145,7 @@ static int make_again(struct past *past, const json_t *rows, const json_t *row,
     int status = explain_document(past, &q, document);
 
     if (status == CTL_FINE && !is_reproduced(*document, row))
-        status = try_changes(past, &q, begin_of(rows, row), row, document);
+        try_changes(past, &q, begin_of(rows, row), row, document);
     json_decref(detail);
     if (status != CTL_FINE)
         return status;

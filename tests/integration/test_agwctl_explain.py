@@ -11,7 +11,8 @@ import pytest
 import fcgi
 from agwctl import FAILED, FINDING, HOSTILE, USAGE, Agwctl, schema
 from gateway import KEYS, UPSTREAM_SECRET, Gateway
-from wire import new_id
+from procs import wait_until
+from wire import chat_body, new_id
 
 SECURITY = {"default": {"deny_agents": ["mock/forbidden", {"pattern": "echo/*",
                                                            "mode": "shadow"}]}}
@@ -86,6 +87,34 @@ def test_the_past_comes_out_the_same(served, ctl):
     generations = {ctl.json("explain", "--request", one[0][2])["generation"]
                    for one in (served.early, served.late)}
     assert generations == {1, 2}
+
+
+@pytest.mark.parametrize("what", ["override", "key"])
+def test_a_change_under_way(served, ctl, what):
+    """A request whose body trickles in is decided by the policy of its beginning."""
+    made = call(served, "POST", "/security/keys", {"id": f"slow-{what}", "allow_agents": [],
+                                                   "deny_agents": []}).json()
+    grant = call(served, "POST", "/security/override",
+                 {"agent": "mock/ok", "ttl_seconds": 60, "key_id": made["id"]}).json()
+    request_id = new_id("slow")
+    body = chat_body("mock/ok")
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    data = fcgi.request_bytes("POST", "/v1/chat/completions", [
+        ("Authorization", "Bearer " + made["secret"]), ("X-Request-Id", request_id)], body)
+    with fcgi.connect(served.socket) as sock:
+        sock.sendall(data[:-24])
+        time.sleep(0.3)
+        path = f"/security/overrides/{grant['id']}" if what == "override" else \
+            f"/security/keys/{made['id']}"
+        assert call(served, "DELETE", path).status == 200
+        time.sleep(0.05)
+        sock.sendall(data[-24:])
+        assert fcgi.read_answer(sock).status == 200
+    wait_until(lambda: served.sql("SELECT 1 FROM audit_event WHERE request_id = ? AND kind = 'end'",
+                                  request_id), 5, "its end")
+    told = ctl.json("explain", "--request", request_id)
+    assert told["reproduced"] is True and "under way" in told["note"]
+    assert told["recorded"]["source"] == "override"
 
 
 def test_as_of_a_time(served, ctl):
