@@ -12,13 +12,67 @@
 
 enum { SLOTS_FIRST = 1024, ARENA_MAX = 1 << 30, ALONE_MAX = 100000 };
 
+/* Between two moments at which any override begins or ends, with those that are active. */
+struct epoch {
+    bool known;
+    size_t count;
+    struct override *overrides; /* the texts are the history's */
+};
+
 struct replay {
     struct history *history;
+    size_t moment_count;
+    int64_t *moments;            /* at which overrides begin and end, sorted */
+    struct epoch *epochs;        /* one more than moments; learnt when a row falls into them */
     struct arena *arena;         /* pairs, sums and their texts */
     struct replay_pair **slots;  /* hash table by key and agent */
     size_t mask, count, sums, alone;
     int64_t requests;
 };
+
+static int by_time(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+
+    return left < right ? -1 : left > right;
+}
+
+static int list_epochs(struct replay *r)
+{
+    const struct override_list *all = history_overrides(r->history);
+
+    r->moments = calloc(5 * all->count + 1, sizeof *r->moments);
+    r->epochs = calloc(5 * all->count + 1, sizeof *r->epochs);
+    if (r->moments == NULL || r->epochs == NULL)
+        return AGW_ENOMEM;
+    for (size_t i = 0; i < all->count; i++) {
+        const struct override *o = &all->items[i];
+        const int64_t moments[] = {o->created_at, o->expires_at, o->revoked_at, o->expired_at,
+                                   o->used_up_at};
+
+        for (size_t m = 0; m < 5; m++)
+            if (moments[m] != 0)
+                r->moments[r->moment_count++] = moments[m];
+    }
+    qsort(r->moments, r->moment_count, sizeof *r->moments, by_time);
+    return 0;
+}
+
+static int learn_epoch(struct replay *r, struct epoch *epoch, int64_t at)
+{
+    const struct override_list *active;
+    struct err e;
+
+    if (history_active(r->history, &(struct moment){.at = at}, &active, &e) != 0)
+        return AGW_ENOMEM;
+    epoch->overrides = arena_alloc(r->arena, (active->count + 1) * sizeof *epoch->overrides);
+    if (epoch->overrides == NULL)
+        return AGW_ENOMEM;
+    memcpy(epoch->overrides, active->items, active->count * sizeof *epoch->overrides);
+    epoch->count = active->count;
+    epoch->known = true;
+    return 0;
+}
 
 struct replay *replay_new(struct history *history)
 {
@@ -30,7 +84,7 @@ struct replay *replay_new(struct history *history)
     r->arena = arena_new(ARENA_MAX);
     r->slots = calloc(SLOTS_FIRST, sizeof *r->slots);
     r->mask = SLOTS_FIRST - 1;
-    if (r->arena == NULL || r->slots == NULL)
+    if (r->arena == NULL || r->slots == NULL || list_epochs(r) != 0)
         replay_free(&r);
     return r;
 }
@@ -41,6 +95,8 @@ void replay_free(struct replay **replay)
         return;
     arena_free(&(*replay)->arena);
     free((*replay)->slots);
+    free((*replay)->moments);
+    free((*replay)->epochs);
     free(*replay);
     *replay = NULL;
 }
@@ -102,19 +158,6 @@ static int grow(struct replay *r)
     return 0;
 }
 
-static int by_time(const void *a, const void *b)
-{
-    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
-
-    return left < right ? -1 : left > right;
-}
-
-static bool bears_on(const struct override *o, const struct replay_pair *pair)
-{
-    return (o->key_id == NULL || strcmp(o->key_id, pair->key_id) == 0) &&
-           glob_match(o->pattern, pair->agent);
-}
-
 /* Adds moments, or with changes NULL only counts them; 0 is none. */
 static void add_changes(struct replay_pair *pair, const int64_t *moments, size_t count)
 {
@@ -126,34 +169,13 @@ static void add_changes(struct replay_pair *pair, const int64_t *moments, size_t
         }
 }
 
-static void note_limited(struct replay_pair *pair, const struct override *o)
-{
-    int64_t until = o->used_up_at != 0 ? o->used_up_at : o->expires_at;
-
-    if (pair->limited_until == 0 || o->created_at < pair->limited_from)
-        pair->limited_from = o->created_at;
-    if (until > pair->limited_until)
-        pair->limited_until = until;
-}
-
 static void find_changes(const struct replay *r, struct replay_pair *pair,
                          int64_t key_expires_at)
 {
-    const struct override_list *overrides = history_overrides(r->history);
     const struct key_list *keys = history_keys(r->history);
 
     pair->change_count = 0;
     add_changes(pair, &key_expires_at, 1);
-    for (size_t i = 0; i < overrides->count; i++) {
-        const struct override *o = &overrides->items[i];
-
-        if (!bears_on(o, pair))
-            continue;
-        add_changes(pair, (int64_t[]){o->created_at, o->expires_at, o->revoked_at, o->expired_at,
-                                      o->used_up_at}, 5);
-        if (o->max_uses > 0)
-            note_limited(pair, o);
-    }
     for (size_t i = 0; i < keys->count; i++) {
         const struct key_record *k = &keys->items[i];
 
@@ -162,7 +184,6 @@ static void find_changes(const struct replay *r, struct replay_pair *pair,
     }
 }
 
-/* Between two changes the proposed policy says the same of the pair all the time. */
 static int list_changes(struct replay *r, struct replay_pair *pair, int64_t key_expires_at)
 {
     find_changes(r, pair, key_expires_at);
@@ -176,14 +197,15 @@ static int list_changes(struct replay *r, struct replay_pair *pair, int64_t key_
     return 0;
 }
 
-static size_t interval_of(const struct replay_pair *pair, int64_t at)
+/* How many of the moments have come. */
+static size_t count_before(const int64_t *moments, size_t count, int64_t at)
 {
-    size_t low = 0, high = pair->change_count;
+    size_t low = 0, high = count;
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
 
-        if (pair->changes[middle] <= at)
+        if (moments[middle] <= at)
             low = middle + 1;
         else
             high = middle;
@@ -236,10 +258,10 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-static bool is_of(const struct replay_sum *sum, const struct audit_decision *row,
-                  size_t interval)
+static bool is_of(const struct replay_sum *sum, const struct audit_decision *row, size_t life,
+                  uint64_t grants)
 {
-    return sum->interval == interval && same_text(sum->place, row->place) &&
+    return sum->life == life && sum->grants == grants && same_text(sum->place, row->place) &&
            same_text(sum->pattern, row->pattern) && same_text(sum->source, row->source) &&
            same_text(sum->decision, row->decision);
 }
@@ -285,24 +307,51 @@ static struct replay_sum *stand_alone(struct replay *r, struct replay_pair *pair
     return failed ? NULL : sum;
 }
 
+/* The overrides that bear on the pair at that moment, as a hash; *limited: one of them has a
+ * number of uses. Negative when memory is out. */
+static int find_grants(struct replay *r, const struct replay_pair *pair, int64_t at,
+                       uint64_t *grants, bool *limited)
+{
+    struct epoch *epoch = &r->epochs[count_before(r->moments, r->moment_count, at)];
+
+    *grants = 0;
+    *limited = false;
+    if (!epoch->known && learn_epoch(r, epoch, at) != 0)
+        return AGW_ENOMEM;
+    for (size_t i = 0; i < epoch->count; i++) {
+        const struct override *o = &epoch->overrides[i];
+
+        if ((o->key_id != NULL && strcmp(o->key_id, pair->key_id) != 0) ||
+            !glob_match(o->pattern, pair->agent))
+            continue;
+        *grants = *grants * 1099511628211u + hash_of(o->id, "");
+        *limited |= o->max_uses > 0;
+    }
+    return 0;
+}
+
 /* The sum of the row, which then is the pair's first: the next row is often its neighbour. */
 static struct replay_sum *find_sum(struct replay *r, struct replay_pair *pair,
                                    const struct audit_decision *row)
 {
-    size_t interval = pair->change_count == 0 ? 0 : interval_of(pair, row->ts);
+    size_t life = count_before(pair->changes, pair->change_count, row->ts);
     struct replay_sum **link = &pair->sums, *sum;
+    uint64_t grants;
+    bool limited;
 
-    if (row->ts >= pair->limited_from && row->ts <= pair->limited_until &&
-        r->alone++ < ALONE_MAX)
+    if (find_grants(r, pair, row->ts, &grants, &limited) != 0)
+        return NULL;
+    if (limited && r->alone++ < ALONE_MAX)
         return stand_alone(r, pair, row);
-    while (*link != NULL && !is_of(*link, row, interval))
+    while (*link != NULL && !is_of(*link, row, life, grants))
         link = &(*link)->next;
     sum = *link;
     if (sum != NULL)
         *link = sum->next;
     else if ((sum = new_sum(r, pair, row)) == NULL)
         return NULL;
-    sum->interval = interval;
+    sum->life = life;
+    sum->grants = grants;
     sum->next = pair->sums;
     pair->sums = sum;
     return sum;
@@ -406,7 +455,7 @@ static bool same_flip(const struct replay_sum *a, const struct replay_sum *b)
            same_text(a->place, b->place);
 }
 
-/* Adds it to the same flip of another interval, one of those from `from` on, or as a new one.
+/* Adds it to the same flip of another sum, one of those from `from` on, or as a new one.
  * `flips` has the room. */
 static void add_flip(struct replay_flips *found, size_t from, const struct replay_sum *sum)
 {

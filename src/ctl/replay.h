@@ -14,12 +14,14 @@ struct replay_verdict {
     const char *source, *pattern, *rule; /* source NULL: refused before the decision */
 };
 
-/* Requests of one key to one agent that were decided by the same rule. While an override with
+/* Requests of one key to one agent that were decided by the same rule, of one life of the key,
+ * while the same overrides bore on them: a proposal says the same of all of them. While an override with
  * a number of uses bears on them, each is a sum of its own: nobody knows beforehand which of
  * them finds it spent. */
 struct replay_sum {
     const char *decision, *source, *pattern, *place; /* as recorded; the last three may be NULL */
-    size_t interval;    /* between two changes of what may bear on them */
+    size_t life;        /* between two changes of the key */
+    uint64_t grants;    /* which overrides bore on them, as a hash */
     int64_t count, first, last;
     int64_t seq;        /* of one that stands alone, else 0 */
     const char *detail; /* its, or NULL */
@@ -31,8 +33,7 @@ struct replay_sum {
 struct replay_pair {
     const char *key_id, *agent, *ns;
     size_t change_count;
-    int64_t *changes;   /* moments at which grants or the key's life begin and end, sorted */
-    int64_t limited_from, limited_until; /* when an override with a number of uses bears on it */
+    int64_t *changes;   /* moments at which the key's life begins and ends, sorted */
     struct replay_sum *sums, *alone;
 };
 

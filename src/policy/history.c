@@ -255,6 +255,13 @@ int history_at(struct history *h, const struct moment *moment, const struct poli
     return 0;
 }
 
+int history_active(struct history *h, const struct moment *moment,
+                   const struct override_list **list, struct err *e)
+{
+    *list = &h->active;
+    return list_active(h, moment, e);
+}
+
 const struct override_list *history_overrides(const struct history *h)
 {
     return &h->all;

@@ -35,6 +35,11 @@ int history_propose(struct history *history, struct config *config, struct err *
 int history_at(struct history *history, const struct moment *moment,
                const struct policy **policy, struct err *e);
 
+/* Only the overrides of a moment, until the next call. Without a number of uses left, one is
+ * still among them; see decide_agent(). */
+int history_active(struct history *history, const struct moment *moment,
+                   const struct override_list **list, struct err *e);
+
 /* Every override that ever was, newest first; lives as long as the history. */
 const struct override_list *history_overrides(const struct history *history);
 /* Every run-time key that ever was, by id and then by age; lives as long as the history. */

@@ -140,7 +140,7 @@ static int refuse_inheritance(struct change *c, struct err *e)
 {
     sqlite3_stmt *statement = db_statement(
         c->db, "SELECT id FROM override WHERE key_id = ? AND revoked_at IS NULL"
-               " AND expired_at IS NULL AND expires_at > ? LIMIT 1", e);
+               " AND expired_at IS NULL AND used_up_at IS NULL AND expires_at > ? LIMIT 1", e);
     int status;
 
     if (statement == NULL)
