@@ -212,7 +212,7 @@ static int run_create(struct call *call)
     const struct policy *policy;
     struct store *store;
     struct past past = {0};
-    int64_t ttl;
+    int64_t ttl = 0;
     json_t *body;
     int status = read_ttl(call, &ttl);
 
