@@ -7,7 +7,7 @@
 
 #include "config/build.h"
 
-enum { WORKERS_MAX = 64 };
+enum { CORES_A_WORKER = 4, WORKERS_MAX = 64 };
 
 /* RFC 6454: scheme, host, port; browsers send it in lower case and without a path. */
 const char *gateway_check_origin(const char *text)
@@ -75,10 +75,12 @@ void gateway_end(struct build *b, const struct tree_node *root)
     resolve_listen(b, root);
     if (g->log_file != NULL && strcmp(g->log_file, "-") == 0)
         g->log_file = NULL;
+    /* Threads use the cores; processes only keep each other's deaths apart, and each costs: the
+     * writer gate changes hands between them, and with it SQLite's page cache starts over. */
     if (g->workers == 0) {
-        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        long n = sysconf(_SC_NPROCESSORS_ONLN) / CORES_A_WORKER;
 
-        g->workers = cores < 1 ? 1 : cores > WORKERS_MAX ? WORKERS_MAX : (int)cores;
+        g->workers = n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (int)n;
     }
     if (threads != NULL && g->max_threads > 0 && g->min_threads > g->max_threads)
         build_error(b, threads, "'threads.min' (%d) must not be above 'threads.max' (%d)",

@@ -26,7 +26,7 @@
 /* Described in agent-gateway(8). */
 enum { EXIT_FINE = 0, EXIT_FINDING = 1, EXIT_USAGE = 2, EXIT_FAILED = 3 };
 
-enum { CORES_A_WORKER = 4, WORKERS_MAX = SIBLINGS_MAX, DESCRIPTORS_MAX = 262144 };
+enum { WORKERS_MAX = SIBLINGS_MAX, DESCRIPTORS_MAX = 262144 };
 
 enum { LARGE_BUFFER = 128 << 10 };
 
@@ -214,23 +214,12 @@ static void reopen_log(void *arg)
         log_message(LOG_ERROR, "log.failed", "%s", strerror(errno));
 }
 
-/* Threads use the cores; processes only keep each other's deaths apart, and each costs: the
- * writer gate changes hands between them, and with it SQLite's page cache starts over. */
-static int count_workers(const struct options *o, const struct config_gateway *g)
-{
-    long n = o->workers > 0 ? o->workers : g->workers;
-
-    if (n <= 0)
-        n = sysconf(_SC_NPROCESSORS_ONLN) / CORES_A_WORKER;
-    return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (int)n;
-}
-
 static int run(const struct options *o, struct config *config,
                struct config_sources *sources, const char *origin)
 {
     const struct config_gateway *g = &config->gateway;
     struct worker_settings settings = {.origin = origin, .config = config,
-                                       .workers = count_workers(o, g),
+                                       .workers = o->workers > 0 ? (int)o->workers : g->workers,
                                        .started_ms = clock_wall_ms()};
     struct listen_socket listening;
     struct supervisor_options supervisor = {
