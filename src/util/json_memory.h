@@ -4,6 +4,9 @@
  * its end. So small blocks come from a reserve when malloc() has none, larger ones are asked
  * for again, and when all that is in vain the process says why and ends; the supervisor starts
  * another. Any thread.
+ *
+ * A request makes and frees more than a hundred small values, more than the C library keeps at
+ * hand for a thread; here each thread keeps some for its next ones, until it ends.
  */
 #ifndef AGW_UTIL_JSON_MEMORY_H
 #define AGW_UTIL_JSON_MEMORY_H

@@ -6,10 +6,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "util/json_memory.h"
+
+enum { VALUES = 200 };
 
 static void T32_the_reserve_is_finite_and_comes_back(void **state)
 {
@@ -52,11 +55,43 @@ static void jansson_uses_it(void **state)
     json_decref(value);
 }
 
+/* What one thread made another may free, and threads end with what they keep. */
+static void *free_and_make(void *arg)
+{
+    json_t **values = arg;
+
+    for (int i = 0; i < VALUES; i++)
+        json_decref(values[i]);
+    for (int i = 0; i < VALUES; i++)
+        values[i] = json_pack("{s:i,s:[s,f]}", "number", i, "list", "a text of some length", 0.5);
+    return NULL;
+}
+
+static void values_pass_from_thread_to_thread(void **state)
+{
+    static json_t *values[VALUES];
+    pthread_t thread;
+
+    (void)state;
+    json_memory_init(); /* once more changes nothing */
+    for (int round = 0; round < 20; round++) {
+        if (round % 2 == 0)
+            free_and_make(values);
+        assert_int_equal(pthread_create(&thread, NULL, free_and_make, values), 0);
+        pthread_join(thread, NULL);
+        for (int i = 0; i < VALUES; i++)
+            assert_int_equal(json_integer_value(json_object_get(values[i], "number")), i);
+    }
+    for (int i = 0; i < VALUES; i++)
+        json_decref(values[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(T32_the_reserve_is_finite_and_comes_back),
         cmocka_unit_test(jansson_uses_it),
+        cmocka_unit_test(values_pass_from_thread_to_thread),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
