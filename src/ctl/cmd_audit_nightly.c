@@ -11,7 +11,7 @@
 #include "ctl/hook.h"
 #include "ctl/nightly_text.h"
 #include "ctl/output.h"
-#include "policy/nightly.h"
+#include "ctl/nightly.h"
 #include "store/metrics.h"
 #include "util/json_memory.h"
 

@@ -35,6 +35,10 @@ libagw_a_SOURCES += \
   src/ctl/help.c src/ctl/help.h \
   src/ctl/knock.c src/ctl/knock.h \
   src/ctl/hook.c src/ctl/hook.h \
+  src/ctl/nightly.c src/ctl/nightly.h src/ctl/nightly_report.h \
+  src/ctl/nightly_keys.c \
+  src/ctl/nightly_state.c src/ctl/nightly_state.h \
+  src/ctl/nightly_trail.c \
   src/ctl/nightly_text.c src/ctl/nightly_text.h \
   src/ctl/output.c src/ctl/output.h \
   src/ctl/past.c src/ctl/past.h \

@@ -10,10 +10,6 @@ libagw_a_SOURCES += \
   src/policy/key_admin.c src/policy/key_admin.h \
   src/policy/key_secret.c src/policy/key_secret.h \
   src/policy/key_set.c src/policy/key_set.h \
-  src/policy/nightly.c src/policy/nightly.h src/policy/nightly_report.h \
-  src/policy/nightly_keys.c \
-  src/policy/nightly_state.c src/policy/nightly_state.h \
-  src/policy/nightly_trail.c \
   src/policy/rate_limit.c src/policy/rate_limit.h \
   src/policy/register.c src/policy/register.h \
   src/policy/state.c src/policy/state.h \

@@ -56,7 +56,7 @@ int audit_anchor_announce(struct store *store, struct db *db, const struct audit
 {
     json_t *said = json_pack("{s:I, s:s, s:I, s:s?}", "through_seq", (json_int_t)through->seq,
                              "through_hash", through->hash, "rows", (json_int_t)rows, "by", by);
-    char *detail = said == NULL ? NULL : json_dumps(said, JSON_COMPACT);
+    char *detail = json_dumps(said, JSON_COMPACT); /* NULL of NULL */
     const struct audit_row row = {
         .ts = store_now(store), .kind = "audit.pruned", .generation = -1, .status = -1,
         .streaming = -1, .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1,

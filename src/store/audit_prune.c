@@ -10,12 +10,12 @@
 #include "store/keys.h"
 #include "util/clock.h"
 
-enum { HOLD_US = 10000, ROWS_MIN = 16, ROWS_FIRST = 100, ROWS_MAX = 5000 };
+enum { HOLD_US = 10000, ROWS_FIRST = 100 };
 static const int64_t day_ms = 86400000;
 
-/* The one number a statement with up to two bindings yields; `otherwise` without a row. */
-static int ask(struct db *db, const char *sql, int64_t first, int64_t second,
-               int64_t otherwise, int64_t *number, struct err *e)
+/* The one number a statement with one binding yields; `otherwise` without a row. */
+static int ask(struct db *db, const char *sql, int64_t bound, int64_t otherwise,
+               int64_t *number, struct err *e)
 {
     sqlite3_stmt *statement = db_statement(db, sql, e);
     int status;
@@ -23,9 +23,7 @@ static int ask(struct db *db, const char *sql, int64_t first, int64_t second,
     *number = otherwise;
     if (statement == NULL)
         return AGW_ESTORE;
-    sqlite3_bind_int64(statement, 1, first);
-    if (sqlite3_bind_parameter_count(statement) > 1)
-        sqlite3_bind_int64(statement, 2, second);
+    sqlite3_bind_int64(statement, 1, bound);
     status = db_step(db, statement, e);
     if (status == 1 && sqlite3_column_type(statement, 0) != SQLITE_NULL)
         *number = sqlite3_column_int64(statement, 0);
@@ -37,7 +35,7 @@ static int ask(struct db *db, const char *sql, int64_t first, int64_t second,
  * be out of order, and clocks were wrong at times. */
 static int limit_by_time(struct db *db, int64_t before, int64_t *limit, struct err *e)
 {
-    return ask(db, "SELECT seq FROM audit_event WHERE +ts >= ?1 ORDER BY seq LIMIT 1", before, 0,
+    return ask(db, "SELECT seq FROM audit_event WHERE +ts >= ?1 ORDER BY seq LIMIT 1", before,
                INT64_MAX, limit, e);
 }
 
@@ -52,7 +50,7 @@ static int limit_by_requests(struct db *db, int64_t limit, int64_t *open, struct
                " AND d.process IN (SELECT process FROM process)"
                " AND NOT EXISTS (SELECT 1 FROM audit_event AS e WHERE e.kind = 'end'"
                " AND e.request_uid = d.request_uid) ORDER BY d.seq LIMIT 1",
-               limit, 0, INT64_MAX, open, e);
+               limit, INT64_MAX, open, e);
 }
 
 /* The row that made an override which is in force: without it the grant would count no more. */
@@ -62,7 +60,7 @@ static int limit_by_overrides(struct db *db, int64_t now, int64_t *proof, struct
                "SELECT min(a.seq) FROM override AS o JOIN audit_event AS a"
                " ON a.override_id = o.id AND a.override_id IS NOT NULL"
                " WHERE o.revoked_at IS NULL AND o.expired_at IS NULL AND o.expires_at > ?1",
-               now, 0, INT64_MAX, proof, e);
+               now, INT64_MAX, proof, e);
 }
 
 static void keep(struct audit_pruned *result, int64_t *limit, int64_t seq, const char *why)
@@ -97,11 +95,11 @@ static int plan(struct store *store, struct db *db, const struct audit_prune *or
                 struct audit_pruned *result, struct err *e)
 {
     int64_t limit, seq, newest;
-    int status = ask(db, "SELECT min(seq) FROM audit_event WHERE seq > ?1", INT64_MIN, 0, 0,
+    int status = ask(db, "SELECT min(seq) FROM audit_event WHERE seq > ?1", INT64_MIN, 0,
                      &result->first_seq, e);
 
     if (status == 0)
-        status = ask(db, "SELECT max(seq) FROM audit_event WHERE seq > ?1", INT64_MIN, 0, 0,
+        status = ask(db, "SELECT max(seq) FROM audit_event WHERE seq > ?1", INT64_MIN, 0,
                      &newest, e);
     if (status == 0)
         status = limit_by_time(db, order->before, &limit, e);
@@ -204,31 +202,29 @@ static void let_others(int64_t held_us)
     nanosleep(&pause, NULL);
 }
 
-static int64_t next_rows(int64_t rows, int64_t held_us)
+int64_t audit_prune_pace(int64_t rows, int64_t held_us)
 {
-    rows = held_us > 2 * HOLD_US ? rows / 2 : held_us < HOLD_US / 2 ? rows * 2 : rows;
-    return rows < ROWS_MIN ? ROWS_MIN : rows > ROWS_MAX ? ROWS_MAX : rows;
+    return held_us > 2 * HOLD_US ? rows / 2 + 1 : held_us < HOLD_US / 2 ? rows * 2 : rows;
 }
 
 static int remove_all(struct store *store, struct db *db, const struct audit_prune *order,
                       struct audit_pruned *result, struct err *e)
 {
     int64_t rows = ROWS_FIRST, held_us, gone = result->first_seq - 1;
-    int status = 0;
 
-    while (gone < result->through.seq && status == 0) {
+    while (gone < result->through.seq) {
         int64_t through = gone + rows < result->through.seq ? gone + rows : result->through.seq;
+        int status = remove_some(store, db, through, result, &held_us, e);
 
-        status = remove_some(store, db, through, result, &held_us, e);
         if (status != 0)
-            break;
+            return status;
         gone = through;
         if (order->removed != NULL)
             order->removed(order->removed_arg, result->removed, result->rows);
-        rows = next_rows(rows, held_us);
+        rows = audit_prune_pace(rows, held_us);
         let_others(held_us);
     }
-    return status;
+    return 0;
 }
 
 int audit_prune(struct store *store, const struct audit_prune *order,

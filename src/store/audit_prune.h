@@ -38,4 +38,7 @@ struct audit_pruned {
 int audit_prune(struct store *store, const struct audit_prune *order,
                 struct audit_pruned *result, struct err *e);
 
+/* How many rows go in the next transaction, when the last one held the gate for so long. */
+int64_t audit_prune_pace(int64_t rows, int64_t held_us);
+
 #endif

@@ -196,9 +196,7 @@ static int check_piece(struct walk *w, struct err *e)
             break;
     }
     sqlite3_reset(row);
-    if (w->verdict->broken && status >= 0)
-        return 0;
-    return status < 0 ? status : read == PIECE_ROWS;
+    return status < 0 ? status : !w->verdict->broken && read == PIECE_ROWS;
 }
 
 /* What the first row to check must follow. A row before it that is gone is as if its hash

@@ -115,3 +115,9 @@ tests_unit_test_store_audit_prune_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/test
 unit_tests += tests/unit/test_store_audit_tamper
 tests_unit_test_store_audit_tamper_SOURCES = tests/unit/test_store_audit_tamper.c $(store_fixture)
 tests_unit_test_store_audit_tamper_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_store_audit_trail
+tests_unit_test_store_audit_trail_SOURCES = tests/unit/test_store_audit_trail.c \
+  $(store_fixture) $(inject)
+tests_unit_test_store_audit_trail_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_store_audit_trail_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)

@@ -3,8 +3,8 @@
  * counted then. The file's first line is that of an exported head, so that `agwctl audit verify
  * --since-head` takes it too.
  */
-#ifndef AGW_POLICY_NIGHTLY_STATE_H
-#define AGW_POLICY_NIGHTLY_STATE_H
+#ifndef AGW_CTL_NIGHTLY_STATE_H
+#define AGW_CTL_NIGHTLY_STATE_H
 
 #include <stdbool.h>
 

@@ -2,7 +2,7 @@
 /* Looks at the health of API keys for the nightly audit. */
 #include <string.h>
 
-#include "policy/nightly_report.h"
+#include "ctl/nightly_report.h"
 #include "store/keys.h"
 #include "store/nightly_facts.h"
 #include "util/clock.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The report under way, shared by the files of the nightly audit. */
-#ifndef AGW_POLICY_NIGHTLY_REPORT_H
-#define AGW_POLICY_NIGHTLY_REPORT_H
+#ifndef AGW_CTL_NIGHTLY_REPORT_H
+#define AGW_CTL_NIGHTLY_REPORT_H
 
-#include "policy/nightly.h"
+#include "ctl/nightly.h"
 
 enum nightly_severity { NIGHTLY_INFO, NIGHTLY_WARNING, NIGHTLY_CRITICAL, NIGHTLY_SEVERITIES };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Remembers from one nightly audit to the next. */
-#include "policy/nightly_state.h"
+#include "ctl/nightly_state.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Goes through everything that somebody should know in the morning. */
-#include "policy/nightly.h"
+#include "ctl/nightly.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "config/exposure.h"
-#include "policy/nightly_report.h"
+#include "ctl/nightly_report.h"
 #include "store/inspect.h"
 #include "store/nightly_facts.h"
 #include "store/overrides.h"

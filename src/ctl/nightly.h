@@ -6,13 +6,13 @@
  * "security_findings" (severity, kind, subject, message), figures of the keys (total_api_keys,
  * hashed_api_keys ...), "overrides", "denials", "audit", "database", "requests".
  */
-#ifndef AGW_POLICY_NIGHTLY_H
-#define AGW_POLICY_NIGHTLY_H
+#ifndef AGW_CTL_NIGHTLY_H
+#define AGW_CTL_NIGHTLY_H
 
 #include <jansson.h>
 
 #include "config/load.h"
-#include "policy/nightly_state.h"
+#include "ctl/nightly_state.h"
 #include "store/audit_verify.h"
 #include "store/store.h"
 

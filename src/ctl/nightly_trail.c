@@ -3,7 +3,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "policy/nightly_report.h"
+#include "ctl/nightly_report.h"
 
 enum { SETTLE_MS = 500 };
 
