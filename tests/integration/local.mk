@@ -28,6 +28,7 @@ integration_files = \
   tests/integration/test_metrics.py \
   tests/integration/test_mock.py \
   tests/integration/test_openai_clients.py \
+  tests/integration/test_operations_guide.py tests/guide/room tests/guide/systemctl \
   tests/integration/test_processes.py \
   tests/integration/test_rate_limit.py \
   tests/integration/test_reload.py \
@@ -40,7 +41,7 @@ integration_files = \
 
 integration_lib = \
   tests/lib/activate.py tests/lib/agwctl.py tests/lib/clients.py tests/lib/env.py \
-  tests/lib/fixtures.py tests/lib/gateway.py tests/lib/mock.py \
+  tests/lib/fixtures.py tests/lib/gateway.py tests/lib/guide.py tests/lib/mock.py \
   tests/lib/mock_upstream.py tests/lib/procs.py tests/lib/routes.py tests/lib/strict.py \
   tests/lib/trail.py tests/lib/webserver.py tests/lib/wire.py tests/lib/node/client.mjs tests/lib/node/frameworks.mjs \
   tests/lib/node/package.json tests/lib/node/package-lock.json
