@@ -37,7 +37,20 @@ static json_t *grant_command(const char *key_id, const char *agent)
     quote(&text, agent);
     buf_puts(&text, " --key ");
     quote(&text, key_id);
-    buf_puts(&text, " --ttl 3600 --reason 'why it is needed'");
+    buf_puts(&text, " --ttl 1h --reason 'why it is needed'");
+    command = text.failed ? json_null() : json_string(buf_text(&text));
+    buf_free(&text);
+    return command;
+}
+
+static json_t *key_command(const char *key_id)
+{
+    struct buf text;
+    json_t *command;
+
+    buf_init(&text, COMMAND_MAX);
+    buf_puts(&text, "agwctl key create ");
+    quote(&text, key_id);
     command = text.failed ? json_null() : json_string(buf_text(&text));
     buf_free(&text);
     return command;
@@ -65,7 +78,8 @@ static void add_key_remedies(json_t *list, const struct explain_question *q,
 {
     if (x->key == NULL) {
         add_remedy(list, json_sprintf("there is no key '%s': add it to security.yaml, or make "
-                                      "it with agwctl key create", q->key_id), NULL, NULL);
+                                      "it by the command", q->key_id), NULL,
+                   key_command(q->key_id));
         return;
     }
     if (x->expired)

@@ -44,7 +44,7 @@ libagw_a_SOURCES += \
   src/ctl/past.c src/ctl/past.h \
   src/ctl/progress.c src/ctl/progress.h \
   src/ctl/scratch.c src/ctl/scratch.h \
-  src/ctl/replay.c src/ctl/replay.h \
+  src/ctl/replay.c src/ctl/replay.h src/ctl/replay_flips.c \
   src/ctl/table.c src/ctl/table.h \
   src/ctl/when.c src/ctl/when.h
 

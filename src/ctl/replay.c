@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs decisions on record against a proposed policy. */
+/* Sums the decisions on record. */
 #include "ctl/replay.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/decision_json.h"
-#include "policy/explain.h"
 #include "util/arena.h"
 #include "util/glob.h"
 
@@ -26,7 +24,8 @@ struct replay {
     struct epoch *epochs;        /* one more than moments; learnt when a row falls into them */
     struct arena *arena;         /* pairs, sums and their texts */
     struct replay_pair **slots;  /* hash table by key and agent */
-    size_t mask, count, sums, alone;
+    struct replay_sum **sum_slots; /* hash table by pair and what is summed */
+    size_t mask, count, sum_mask, sums, alone;
     int64_t requests;
 };
 
@@ -83,8 +82,9 @@ struct replay *replay_new(struct history *history)
     r->history = history;
     r->arena = arena_new(ARENA_MAX);
     r->slots = calloc(SLOTS_FIRST, sizeof *r->slots);
-    r->mask = SLOTS_FIRST - 1;
-    if (r->arena == NULL || r->slots == NULL || list_epochs(r) != 0)
+    r->sum_slots = calloc(SLOTS_FIRST, sizeof *r->sum_slots);
+    r->mask = r->sum_mask = SLOTS_FIRST - 1;
+    if (r->arena == NULL || r->slots == NULL || r->sum_slots == NULL || list_epochs(r) != 0)
         replay_free(&r);
     return r;
 }
@@ -95,6 +95,7 @@ void replay_free(struct replay **replay)
         return;
     arena_free(&(*replay)->arena);
     free((*replay)->slots);
+    free((*replay)->sum_slots);
     free((*replay)->moments);
     free((*replay)->epochs);
     free(*replay);
@@ -253,20 +254,20 @@ static struct replay_pair *find_pair(struct replay *r, const struct audit_decisi
     return *slot;
 }
 
-static bool same_text(const char *a, const char *b)
+bool replay_same_text(const char *a, const char *b)
 {
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-static bool is_of(const struct replay_sum *sum, const struct audit_decision *row, size_t life,
-                  uint64_t grants)
+static bool is_of(const struct replay_sum *sum, const struct replay_pair *pair,
+                  const struct audit_decision *row, size_t life, uint64_t grants)
 {
-    return sum->life == life && sum->grants == grants && same_text(sum->place, row->place) &&
-           same_text(sum->pattern, row->pattern) && same_text(sum->source, row->source) &&
-           same_text(sum->decision, row->decision);
+    return sum->pair == pair && sum->life == life && sum->grants == grants && replay_same_text(sum->place, row->place) &&
+           replay_same_text(sum->pattern, row->pattern) && replay_same_text(sum->source, row->source) &&
+           replay_same_text(sum->decision, row->decision);
 }
 
-static const char *copy(struct replay *r, const char *text, bool *failed)
+const char *replay_copy(struct replay *r, const char *text, bool *failed)
 {
     const char *made = text == NULL ? NULL : arena_strdup(r->arena, text);
 
@@ -282,10 +283,10 @@ static struct replay_sum *new_sum(struct replay *r, struct replay_pair *pair,
 
     if (sum == NULL)
         return NULL;
-    sum->decision = copy(r, row->decision, &failed);
-    sum->source = copy(r, row->source, &failed);
-    sum->pattern = copy(r, row->pattern, &failed);
-    sum->place = copy(r, row->place, &failed);
+    sum->decision = replay_copy(r, row->decision, &failed);
+    sum->source = replay_copy(r, row->source, &failed);
+    sum->pattern = replay_copy(r, row->pattern, &failed);
+    sum->place = replay_copy(r, row->place, &failed);
     sum->first = sum->last = row->ts;
     sum->pair = pair;
     r->sums++;
@@ -301,7 +302,7 @@ static struct replay_sum *stand_alone(struct replay *r, struct replay_pair *pair
     if (sum == NULL)
         return NULL;
     sum->seq = row->seq;
-    sum->detail = copy(r, row->detail, &failed);
+    sum->detail = replay_copy(r, row->detail, &failed);
     sum->next = pair->alone;
     pair->alone = sum;
     return failed ? NULL : sum;
@@ -330,31 +331,66 @@ static int find_grants(struct replay *r, const struct replay_pair *pair, int64_t
     return 0;
 }
 
-/* The sum of the row, which then is the pair's first: the next row is often its neighbour. */
+/* What rows of one pair differ in most, the rest is left to comparing. */
+static size_t sum_hash(const struct replay_pair *pair, size_t life, uint64_t grants)
+{
+    uint64_t hash = ((uint64_t)(uintptr_t)pair >> 4) * 0x9e3779b97f4a7c15u;
+
+    hash = (hash ^ (hash >> 29) ^ grants ^ life) * 0xbf58476d1ce4e5b9u;
+    return (size_t)(hash ^ hash >> 32);
+}
+
+static int grow_sums(struct replay *r)
+{
+    size_t mask = 2 * r->sum_mask + 1;
+    struct replay_sum **slots = calloc(mask + 1, sizeof *slots);
+
+    if (slots == NULL)
+        return AGW_ENOMEM;
+    for (size_t i = 0; i <= r->sum_mask; i++) {
+        struct replay_sum *sum = r->sum_slots[i];
+        size_t at = sum == NULL ? 0 : sum_hash(sum->pair, sum->life, sum->grants) & mask;
+
+        if (sum == NULL)
+            continue;
+        while (slots[at] != NULL)
+            at = (at + 1) & mask;
+        slots[at] = sum;
+    }
+    free(r->sum_slots);
+    r->sum_slots = slots;
+    r->sum_mask = mask;
+    return 0;
+}
+
 static struct replay_sum *find_sum(struct replay *r, struct replay_pair *pair,
                                    const struct audit_decision *row)
 {
     size_t life = count_before(pair->changes, pair->change_count, row->ts);
-    struct replay_sum **link = &pair->sums, *sum;
+    struct replay_sum *sum;
     uint64_t grants;
     bool limited;
+    size_t at;
 
     if (find_grants(r, pair, row->ts, &grants, &limited) != 0)
         return NULL;
     if (limited && r->alone++ < ALONE_MAX)
         return stand_alone(r, pair, row);
-    while (*link != NULL && !is_of(*link, row, life, grants))
-        link = &(*link)->next;
-    sum = *link;
+    if (2 * r->sums > r->sum_mask && grow_sums(r) != 0)
+        return NULL;
+    at = sum_hash(pair, life, grants) & r->sum_mask;
+    while ((sum = r->sum_slots[at]) != NULL && !is_of(sum, pair, row, life, grants))
+        at = (at + 1) & r->sum_mask;
     if (sum != NULL)
-        *link = sum->next;
-    else if ((sum = new_sum(r, pair, row)) == NULL)
+        return sum;
+    sum = new_sum(r, pair, row);
+    if (sum == NULL)
         return NULL;
     sum->life = life;
     sum->grants = grants;
     sum->next = pair->sums;
     pair->sums = sum;
-    return sum;
+    return r->sum_slots[at] = sum;
 }
 
 int replay_add(void *replay, const struct audit_decision *row)
@@ -374,139 +410,29 @@ int replay_add(void *replay, const struct audit_decision *row)
     return 0;
 }
 
-/* ---- flips ---- */
-
-static bool flips(const struct replay_sum *sum)
+struct replay_sum *replay_next(const struct replay *r, const struct replay_sum *sum)
 {
-    return (sum->verdict.status == 0) != (strcmp(sum->decision, "allow") == 0);
-}
+    const struct replay_pair *pair = sum == NULL ? NULL : sum->pair;
+    size_t slot = pair == NULL ? 0 : pair->slot;
 
-static int ask(struct replay *r, struct replay_sum *sum, struct err *e)
-{
-    const struct replay_pair *pair = sum->pair;
-    json_t *detail = sum->detail == NULL ? NULL : json_loads(sum->detail, 0, NULL), *rule;
-    struct moment moment = {.at = sum->first, .seq = sum->seq,
-                            .used_up = json_object_get(detail, "used_up")};
-    const struct policy *policy;
-    struct explanation x;
-    bool failed = false;
-    int status = history_at(r->history, &moment, &policy, e);
-
-    json_decref(detail);
-    if (status != 0)
-        return status;
-    explain_request(policy, pair->key_id, pair->agent, pair->ns, true, sum->first, &x);
-    sum->verdict.status = x.status;
-    if (!flips(sum) || (x.status != 0 && x.status != AGW_EDENIED))
-        return 0;
-    rule = decision_json_rule(&x.decision);
-    sum->verdict.source = decision_source_name(x.decision.source);
-    sum->verdict.pattern = copy(r, x.decision.pattern, &failed);
-    sum->verdict.rule = copy(r, json_string_value(rule), &failed);
-    json_decref(rule);
-    return failed ? err_set(e, AGW_ENOMEM, "replay") : 0;
-}
-
-static int by_first(const void *a, const void *b)
-{
-    return by_time(&(*(struct replay_sum *const *)a)->first,
-                   &(*(struct replay_sum *const *)b)->first);
-}
-
-/* The first sum of a pair, or the one behind `sum`: those that stand alone come last. */
-static struct replay_sum *next_sum(const struct replay_pair *pair, const struct replay_sum *sum)
-{
-    if (pair == NULL)
-        return NULL;
-    if (sum == NULL)
-        return pair->sums != NULL ? pair->sums : pair->alone;
-    if (sum->next == NULL && sum->seq == 0)
+    if (sum != NULL && sum->next != NULL)
+        return sum->next;
+    if (sum != NULL && sum->seq == 0 && pair->alone != NULL)
         return pair->alone;
-    return sum->next;
+    for (slot += pair != NULL; slot <= r->mask; slot++)
+        if (r->slots[slot] != NULL) {
+            r->slots[slot]->slot = slot;
+            return r->slots[slot]->sums != NULL ? r->slots[slot]->sums : r->slots[slot]->alone;
+        }
+    return NULL;
 }
 
-/* In the order of time: the history then goes through its changes once. */
-static int ask_all(struct replay *r, struct err *e)
+size_t replay_sums(const struct replay *r)
 {
-    struct replay_sum **sums = malloc((r->sums + 1) * sizeof *sums);
-    size_t count = 0;
-    int status = 0;
-
-    if (sums == NULL)
-        return err_set(e, AGW_ENOMEM, "replay");
-    for (size_t i = 0; i <= r->mask; i++)
-        for (struct replay_sum *s = next_sum(r->slots[i], NULL); s != NULL;
-             s = next_sum(r->slots[i], s))
-            sums[count++] = s;
-    qsort(sums, count, sizeof *sums, by_first);
-    for (size_t i = 0; i < count && status == 0; i++)
-        status = ask(r, sums[i], e);
-    free(sums);
-    return status;
+    return r->sums;
 }
 
-static bool same_flip(const struct replay_sum *a, const struct replay_sum *b)
+struct history *replay_history(const struct replay *r)
 {
-    return a->verdict.status == b->verdict.status &&
-           same_text(a->verdict.source, b->verdict.source) &&
-           same_text(a->verdict.pattern, b->verdict.pattern) &&
-           same_text(a->verdict.rule, b->verdict.rule) && same_text(a->decision, b->decision) &&
-           same_text(a->source, b->source) && same_text(a->pattern, b->pattern) &&
-           same_text(a->place, b->place);
-}
-
-/* Adds it to the same flip of another sum, one of those from `from` on, or as a new one.
- * `flips` has the room. */
-static void add_flip(struct replay_flips *found, size_t from, const struct replay_sum *sum)
-{
-    struct replay_flip *f = &found->items[from];
-
-    while (f < &found->items[found->count] && !same_flip(f->sum, sum))
-        f++;
-    if (f == &found->items[found->count]) {
-        found->count++;
-        *f = (struct replay_flip){.sum = sum, .first = sum->first, .last = sum->last};
-    }
-    f->count += sum->count;
-    f->first = sum->first < f->first ? sum->first : f->first;
-    f->last = sum->last > f->last ? sum->last : f->last;
-}
-
-static int compare_flips(const void *a, const void *b)
-{
-    const struct replay_flip *x = a, *y = b;
-    int by_key;
-
-    if (x->count != y->count)
-        return x->count > y->count ? -1 : 1;
-    by_key = strcmp(x->sum->pair->key_id, y->sum->pair->key_id);
-    return by_key != 0 ? by_key : strcmp(x->sum->pair->agent, y->sum->pair->agent);
-}
-
-int replay_flips(struct replay *r, struct replay_flips *found, struct err *e)
-{
-    int status = ask_all(r, e);
-
-    *found = (struct replay_flips){0};
-    if (status != 0)
-        return status;
-    found->items = malloc((r->sums + 1) * sizeof *found->items);
-    if (found->items == NULL)
-        return err_set(e, AGW_ENOMEM, "replay");
-    for (size_t i = 0; i <= r->mask; i++) {
-        size_t from = found->count;
-
-        for (const struct replay_sum *s = next_sum(r->slots[i], NULL); s != NULL;
-             s = next_sum(r->slots[i], s))
-            if (flips(s))
-                add_flip(found, from, s);
-    }
-    qsort(found->items, found->count, sizeof *found->items, compare_flips);
-    return 0;
-}
-
-void replay_flips_free(struct replay_flips *found)
-{
-    free(found->items);
-    *found = (struct replay_flips){0};
+    return r->history;
 }

@@ -34,6 +34,7 @@ struct replay_pair {
     const char *key_id, *agent, *ns;
     size_t change_count;
     int64_t *changes;   /* moments at which the key's life begins and ends, sorted */
+    size_t slot;        /* of replay_next() */
     struct replay_sum *sums, *alone;
 };
 
@@ -51,6 +52,16 @@ bool replay_is_exact(const struct replay *replay);
 int64_t replay_requests(const struct replay *replay);
 size_t replay_pairs(const struct replay *replay);
 
+/* Each sum in turn, those of a pair together; NULL begins and ends. */
+struct replay_sum *replay_next(const struct replay *replay, const struct replay_sum *sum);
+size_t replay_sums(const struct replay *replay);
+struct history *replay_history(const struct replay *replay);
+
+/* A copy that lives as long as the replay, NULL of NULL; *failed when memory is out. */
+const char *replay_copy(struct replay *replay, const char *text, bool *failed);
+/* Either may be NULL. */
+bool replay_same_text(const char *a, const char *b);
+
 /* A decision that would flip; all texts are the replay's. `sum` is one of those that are summed
  * up in count, first and last. */
 struct replay_flip {
@@ -63,7 +74,7 @@ struct replay_flips {
     struct replay_flip *items; /* most requests first */
 };
 
-/* Asks the proposed policy. */
+/* replay_flips.c: asks the proposed policy. */
 int replay_flips(struct replay *replay, struct replay_flips *flips, struct err *e);
 void replay_flips_free(struct replay_flips *flips);
 

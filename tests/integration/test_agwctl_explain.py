@@ -271,8 +271,13 @@ def test_a_broken_policy_in_the_files_is_told(directory, mock):
     assert "security.yaml:2:11:" in answer.stderr
 
 
-def test_the_command_is_one_that_a_shell_takes(ctl):
-    told = ctl.json("explain", "--key", "client", "--agent", "vault/secret-plan")
-    words = shlex.split(told["remedies"][0]["command"])
-    assert words[:3] == ["agwctl", "override", "create"]
-    assert words[words.index("--agent") + 1] == "vault/secret-plan"
+def test_the_commands_do_what_they_say(served, ctl):
+    """Both remedies, run as a shell would, make the refused call an allowed one."""
+    told = ctl.json("explain", "--key", "newcomer", "--agent", "vault/secret-plan")
+    for _ in range(2):
+        words = shlex.split(next(one["command"] for one in told["remedies"] if one["command"]))
+        assert words[0] == "agwctl"
+        ctl.run(*words[1:])
+        told = ctl.json("explain", "--key", "newcomer", "--agent", "vault/secret-plan")
+    assert told["answer"]["status"] == 200 and told["source"] == "override"
+    assert told["override"]["key_id"] == "newcomer"
