@@ -4,6 +4,7 @@
 faults_files = \
   tests/faults/conftest.py tests/faults/invariants.py tests/faults/scale.py \
   tests/faults/shim.c tests/faults/shim.py \
+  tests/faults/test_budgets.py \
   tests/faults/test_exhaustion.py \
   tests/faults/test_hostile.py \
   tests/faults/test_kill.py \
