@@ -181,12 +181,12 @@ static bool was_active(const struct override *o, int64_t at)
 
 static bool is_named(const json_t *ids, const char *id)
 {
-    size_t i;
-    json_t *one;
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        const char *one = json_string_value(json_array_get(ids, i));
 
-    json_array_foreach((json_t *)ids, i, one)
-        if (json_is_string(one) && strcmp(json_string_value(one), id) == 0)
+        if (one != NULL && strcmp(one, id) == 0)
             return true;
+    }
     return false;
 }
 

@@ -158,10 +158,15 @@ static void overrides_are_as_they_were(void **state)
     } cases[] = {{1499, 0}, {1500, 2}, {2199, 2}, {2200, 3}, {2399, 3}, {2400, 2},
                  {2499, 2}, {2500, 1}, {3499, 1}, {3500, 0}, {9999, 0}};
     struct scene *s = *state;
+    const struct override_list *active;
     const struct policy *policy;
 
     open_history(s, s->db);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct moment moment = {.at = cases[i].at};
+
+        assert_int_equal(history_active(s->history, &moment, &active, &s->e), 0);
+        assert_int_equal(active->count, cases[i].count);
         assert_int_equal(at(s, cases[i].at, 0, &policy), 0);
         if (policy->overrides.count != cases[i].count)
             fail_msg("at %lld: %zu overrides", (long long)cases[i].at, policy->overrides.count);
@@ -275,6 +280,11 @@ static void old_ones_are_read_again(void **state)
             assert_int_equal(policy->config->generation, i);
         }
     assert_true(s->derived <= 32);
+    s->refuses = true; /* what made room is gone, the others are still there */
+    assert_int_equal(at(s, 1, 1, &policy), AGW_ENOMEM);
+    s->refuses = false;
+    for (int i = 40; i >= 1; i--)
+        assert_int_equal(at(s, 1, i, &policy), 0);
 }
 
 static void walk(void *arg)
@@ -303,6 +313,10 @@ static void check_walk(void *arg)
 
 static void any_failure_is_reported(void **state)
 {
+    struct scene *s = *state;
+
+    fixture_sql(s->f, "INSERT INTO override (id, pattern, created_at, expires_at, max_uses)"
+                      " VALUES ('ovr_l', 'l/*', 1600, 9000, 1)");
     assert_true(inject_each(INJECT_MEMORY | INJECT_SQLITE, walk, check_walk, *state) > 50);
 }
 

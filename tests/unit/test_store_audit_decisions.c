@@ -166,11 +166,15 @@ static void a_text_that_cannot_be_had_is_no_null(void **state)
 {
     struct walk *w = *state;
 
-    inject_start(INJECT_COLUMN, 0, true);
-    run(w);
-    inject_stop();
-    assert_int_equal(w->status, AGW_ENOMEM);
-    assert_int_equal(w->rows, 0);
+    const int columns[] = {0, 1, 3}; /* key, agent, decision */
+
+    for (int i = 0; i < 3; i++) {
+        inject_start(INJECT_COLUMN, columns[i], false);
+        run(w);
+        inject_stop();
+        assert_int_equal(w->status, AGW_ENOMEM);
+        assert_int_equal(w->rows, 0);
+    }
 }
 
 int main(void)
