@@ -121,7 +121,7 @@ static bool put_aside(void *p)
     size_t size = malloc_usable_size(p), i = (size - SIZE_FIRST) / SIZE_STEP;
     struct kept *kept = p;
 
-    if (i >= SIZES || size != SIZE_FIRST + i * SIZE_STEP || keep.count[i] >= KEPT)
+    if (i >= SIZES || size != SIZE_FIRST + i * SIZE_STEP || keep.count[i] + 1 > KEPT)
         return false;
     if (!keep.is_known) {
         if (pthread_setspecific(key, &keep) != 0)
