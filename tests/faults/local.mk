@@ -24,7 +24,7 @@ tests/faults/shim.so: $(srcdir)/tests/faults/shim.c
 	  $(CC) -O2 -g -Wall -Wextra -Werror -shared -fPIC -o $@ $(srcdir)/tests/faults/shim.c -ldl
 
 run_faults = AGW_BUILD='$(abs_top_builddir)' $(SHELL) $(top_srcdir)/tests/integration/run \
-  $(top_srcdir)/tests/faults
+  $(abs_top_srcdir)/tests/faults
 
 .PHONY: check-faults-sample check-faults check-long check-soak
 check-faults-sample: all tests/faults/shim.so
