@@ -201,6 +201,17 @@ static int take_owner(const char *path, const char *scratch, struct err *e)
     return 0;
 }
 
+/* A name that is free: two restores may be of one second. */
+static void name_aside(struct restore *r)
+{
+    int64_t second = clock_wall_ms() / 1000;
+    struct stat info;
+
+    do
+        snprintf(r->aside, sizeof r->aside, "%s.before-%lld", r->path, (long long)second++);
+    while (lstat(r->aside, &info) == 0);
+}
+
 /* Under the gate. */
 static int replace(struct restore *r, const char *scratch, struct err *e)
 {
@@ -214,8 +225,7 @@ static int replace(struct restore *r, const char *scratch, struct err *e)
                                   "%s is in use by process %ld; stop the gateway first", r->path,
                                   (long)pid);
     if (stat(r->path, &info) == 0)
-        snprintf(r->aside, sizeof r->aside, "%s.before-%lld", r->path,
-                 (long long)(clock_wall_ms() / 1000));
+        name_aside(r);
     rc = backup_read_legacy(r->path, &r->legacy, e);
     if (rc == 0)
         rc = prepare(r, scratch, e);

@@ -99,12 +99,11 @@ int audit_rows_count_open(struct db *db, int64_t *running, int64_t *cut_off, str
     while ((status = db_step(db, statement, e)) == 1) {
         const char *process = (const char *)sqlite3_column_text(statement, 0);
         const char *boot = (const char *)sqlite3_column_text(statement, 1);
-        bool dead = process != NULL && boot != NULL && is_dead(process, boot, our_boot);
 
-        status = process == NULL ? 0
-                                 : count_of_process(db, process,
-                                                    sqlite3_column_int64(statement, 2),
-                                                    dead ? cut_off : running, e);
+        status = process == NULL || boot == NULL
+                     ? err_set(e, AGW_ENOMEM, "counting open requests")
+                     : count_of_process(db, process, sqlite3_column_int64(statement, 2),
+                                        is_dead(process, boot, our_boot) ? cut_off : running, e);
         if (status != 0)
             break;
     }

@@ -497,7 +497,6 @@ def test_restore_in_place_of_a_broken_or_missing_database(make, directory):
     assert ask(gateway, "labs/closed-door") == 403
     gateway.stop()
 
-    time.sleep(1)  # the name of what is put aside has the second
     ruin(gateway)
     assert ctl.json("db restore", backup, "--keep-grants")["overrides_kept"] == 1
     gateway.start()
