@@ -34,8 +34,9 @@ static int random_letters(char *text, size_t count)
     size_t done = 0;
 
     while (done < count) {
-        if (secret_random_hex(hex, DRAWN) != 0 || sha_unhex(hex, bytes, DRAWN) != 0)
+        if (secret_random_hex(hex, DRAWN) != 0)
             return -1;
+        sha_unhex(hex, bytes, DRAWN);
         for (size_t i = 0; i < DRAWN && done < count; i++)
             if (bytes[i] < 4 * BASE)
                 text[done++] = letters[bytes[i] % BASE];

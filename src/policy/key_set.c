@@ -64,19 +64,19 @@ static int fill_patterns(const json_t *array, struct arena *arena,
                          const struct config_place *place, struct config_patterns *list,
                          struct err *e)
 {
-    size_t count = json_array_size(array), i;
-    const json_t *item;
+    size_t count = json_array_size(array);
 
     list->present = true;
     list->patterns = arena_alloc(arena, (count + 1) * sizeof *list->patterns);
     list->places = arena_alloc(arena, (count + 1) * sizeof *list->places);
     if (list->patterns == NULL || list->places == NULL)
         return err_set(e, AGW_ENOMEM, "keys");
-    json_array_foreach(array, i, item)
-    {
-        if (!json_is_string(item))
+    for (size_t i = 0; i < count; i++) {
+        const char *pattern = json_string_value(json_array_get(array, i));
+
+        if (pattern == NULL)
             return err_set(e, AGW_ESTORE, "a list holds what is no pattern");
-        list->patterns[i] = arena_strdup(arena, json_string_value(item));
+        list->patterns[i] = arena_strdup(arena, pattern);
         list->places[i] = *place;
         if (list->patterns[i] == NULL)
             return err_set(e, AGW_ENOMEM, "keys");
@@ -89,16 +89,13 @@ static int read_patterns(const char *text, struct arena *arena,
                          const struct config_place *place, struct config_patterns *list,
                          struct err *e)
 {
-    json_error_t problem;
     json_t *array;
     int status;
 
     memset(list, 0, sizeof *list);
     if (text == NULL)
         return 0;
-    array = json_loads(text, JSON_REJECT_DUPLICATES, &problem);
-    if (array == NULL && json_error_code(&problem) == json_error_out_of_memory)
-        return err_set(e, AGW_ENOMEM, "keys");
+    array = json_loads(text, JSON_REJECT_DUPLICATES, NULL); /* lacks no memory: json_memory.h */
     status = json_is_array(array) ? fill_patterns(array, arena, place, list, e)
                                   : err_set(e, AGW_ESTORE, "a list of agents is none");
     json_decref(array);
@@ -267,5 +264,6 @@ void key_set_release(struct key_set **set)
 
 bool key_set_has(const struct key_set *set, const struct config_key *key)
 {
-    return set != NULL && key >= set->keys && key < set->keys + set->count;
+    /* below it, the difference is larger than any set */
+    return (uintptr_t)key - (uintptr_t)set->keys < set->count * sizeof *set->keys;
 }

@@ -144,6 +144,7 @@ static void one_index_knows_both_kinds(void **state)
     assert_int_equal(authenticate(index, NULL, secret, 0, &key, &s->e), 0);
     assert_string_equal(key->id, "ci");
     assert_true(key_set_has(s->set, key));
+    assert_false(key_set_has(s->set, key + 1));
     assert_ptr_equal(authenticate_find_id(index, "ci"), key);
     assert_null(authenticate_find_id(index, "c"));
     assert_int_equal(key->roles, ROLE_CLIENT);
@@ -229,6 +230,15 @@ static void a_set_is_read_when_a_key_changed(void **state)
     assert_int_equal(s->other->last_used[0], 0);
     assert_int_equal(s->other->last_used[1], 77);
     assert_int_equal(s->set->last_used[1], 0);
+    /* another key of that name has not been used by anybody */
+    assert_int_equal(key_admin_revoke(&s->admin, "b", &done, &s->e), 0);
+    key_list_clear(&done);
+    create(s, "b", NULL, 0, secret);
+    key_set_release(&s->set);
+    fixture_sql(s->f, "UPDATE api_key SET created_at = created_at + 1 WHERE id = 'b'");
+    s->set = read_set(s, s->other);
+    assert_string_equal(s->set->keys[1].id, "b");
+    assert_int_equal(s->set->last_used[1], 0);
 }
 
 /* At each moment those that had been made and had not ended; and for how long that is so. */
@@ -305,6 +315,43 @@ static void of_two_with_one_id_the_file_counts(void **state)
     authenticate_index_free(&index);
 }
 
+static void of_two_with_one_secret_the_file_counts(void **state)
+{
+    struct key_row row = {.id = "twin", .roles = "admin", .rate_per_minute = -1,
+                          .requests_per_day = -1, .tokens_per_day = -1};
+    struct scene *s = *state;
+    const struct config_key *key;
+    struct key_index *index;
+
+    sha_256("dev-secret", 10, row.hash);
+    assert_int_equal(keys_create(s->f->store, &row, "x", &s->audit, NULL, &s->e), 0);
+    s->set = read_set(s, NULL);
+    index = authenticate_index_new(&s->config->security, s->set);
+    assert_int_equal(authenticate(index, NULL, "dev-secret", 0, &key, &s->e), 0);
+    assert_string_equal(key->id, "dev");
+    authenticate_index_free(&index);
+}
+
+/* Wherever memory ends: the whole key, or an error. */
+static void T32_a_row_becomes_a_key(void **state)
+{
+    static const struct key_row row = {.id = "a", .roles = "client", .deny_agents = "[]",
+                                       .allow_agents = "[\"x\",\"a-longer-one/*\"]"};
+    struct scene *s = *state;
+    struct config_key key;
+    int whole = 0, runs = 0;
+
+    for (size_t most = 1; most < 800; most += 7, runs++) {
+        struct arena *arena = arena_new(most);
+        int status = key_set_fill(&row, arena, &key, &s->e);
+
+        assert_true(status == 0 || status == AGW_ENOMEM);
+        whole += status == 0;
+        arena_free(&arena);
+    }
+    assert_in_range(whole, 1, runs - 1);
+}
+
 static void rows_that_no_key_has_are_left_out(void **state)
 {
     static const struct key_row rows[] = {
@@ -312,6 +359,7 @@ static void rows_that_no_key_has_are_left_out(void **state)
         {.id = "a", .roles = NULL},
         {.id = "a", .roles = ""},
         {.id = "a", .roles = "client,boss"},
+        {.id = "a", .roles = "boss,client"},
         {.id = "a", .roles = "clientt"},
         {.id = "a", .roles = "client", .allow_agents = "nonsense"},
         {.id = "a", .roles = "client", .allow_agents = "{}"},
@@ -404,6 +452,65 @@ static void check_everything(void *arg)
     s->f->store = s->admin.store = fixture_open(s->f);
 }
 
+static void try_reading(void *arg)
+{
+    struct scene *s = arg;
+    struct db *db = store_acquire(s->f->store, &s->e);
+
+    s->status = db == NULL ? AGW_ESTORE : key_set_read(db, 0, NULL, &s->set, &s->e);
+    if (db != NULL)
+        store_release(s->f->store, db);
+}
+
+static void check_reading(void *arg)
+{
+    struct scene *s = arg;
+
+    assert_true(s->status == 0 ? s->set->count == 40 : s->set == NULL);
+    key_set_release(&s->set);
+}
+
+static const struct key_record past_record = {
+    .row = {.id = "a", .roles = "client", .allow_agents = "[\"x\"]"}, .created_at = 100};
+
+static void try_the_past(void *arg)
+{
+    const struct key_list ever = {.count = 1, .items = (struct key_record *)&past_record};
+    struct scene *s = arg;
+    int64_t from, until;
+
+    s->status = key_set_as_of(&ever, 200, &s->set, &from, &until, &s->e);
+}
+
+static void check_the_past(void *arg)
+{
+    struct scene *s = arg;
+
+    assert_true(s->status == 0 ? s->set->count == 1 : s->set == NULL);
+    key_set_release(&s->set);
+}
+
+static void T32_the_past(void **state)
+{
+    assert_true(inject_each(INJECT_MEMORY, try_the_past, check_the_past, *state) > 5);
+}
+
+/* So many that each kind of memory is asked for more than once. */
+static void T32_reading_many(void **state)
+{
+    static const char list[] = "[\"labs/a-rather-long-pattern-*\",\"labs/another-*\"]";
+    struct scene *s = *state;
+    char id[32], secret[KEY_SECRET_SIZE];
+
+    for (int i = 0; i < 40; i++) {
+        snprintf(id, sizeof id, "key-%d", i);
+        create(s, id, list, 0, secret);
+    }
+    log_set_level(LOG_ERROR + 1);
+    assert_true(inject_each(INJECT_MEMORY, try_reading, check_reading, s) > 10);
+    log_set_level(LOG_ERROR);
+}
+
 static void T32_changes_and_reading(void **state)
 {
     struct scene *s = *state;
@@ -427,8 +534,12 @@ int main(void)
         TEST(the_past_is_kept),
         TEST(a_key_of_the_file_is_not_ours),
         TEST(of_two_with_one_id_the_file_counts),
+        TEST(of_two_with_one_secret_the_file_counts),
         TEST(rows_that_no_key_has_are_left_out),
         TEST(a_proven_row_may_be_nonsense),
+        TEST(T32_a_row_becomes_a_key),
+        TEST(T32_the_past),
+        TEST(T32_reading_many),
         TEST(T32_changes_and_reading),
     };
 

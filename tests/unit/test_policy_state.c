@@ -496,6 +496,34 @@ static void T32_open(void **state)
     assert_int_equal(s->status, AGW_ECONFIG);
 }
 
+/* A key that was made at run time has the id: nothing changes, and the line is named. */
+static void a_clash_with_a_run_time_key_is_an_error_of_the_file(void **state)
+{
+    struct key_row row = {.id = "c", .roles = "client", .rate_per_minute = -1,
+                          .requests_per_day = -1, .tokens_per_day = -1};
+    struct audit_row audit = fixture_row("", "a", NULL);
+    struct config_errors errors = {0};
+    struct scene *s = *state;
+    struct policy *policy;
+
+    assert_int_equal(keys_create(s->f->store, &row, "a", &audit, NULL, &s->e), 0);
+    write_file(s, "security.yaml", "version: 1\napi_keys:\n  - {id: b, key: secret-b}\n"
+                                   "  - {id: c, key: secret-c}\n");
+    log_set_level(LOG_ERROR + 1);
+    assert_int_equal(policy_reload(s->state, CONFIG_COMPONENTS, "a", &s->generation, &errors,
+                                   &s->e), AGW_ECONFIG);
+    log_set_level(LOG_ERROR);
+    assert_int_equal(errors.count, 1);
+    assert_int_equal(errors.list[0].line, 4);
+    config_errors_free(&errors);
+    assert_int_equal(keys_now(s), 2);
+    assert_int_equal(policy_acquire(s->state, &policy, &s->e), 0);
+    assert_non_null(policy_find_key(policy, "a"));
+    assert_int_equal(policy_find_key(policy, "c")->place.line, 0);
+    assert_null(policy_find_key(policy, "d"));
+    policy_release(&policy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -506,6 +534,7 @@ int main(void)
         TEST(what_upper_floors_refuse_changes_nothing),
         TEST(others_reload_too),
         TEST(a_generation_that_cannot_be_built),
+        TEST(a_clash_with_a_run_time_key_is_an_error_of_the_file),
         TEST(T32_acquire),
         TEST(T32_reload),
         TEST(T32_reject),
