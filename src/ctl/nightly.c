@@ -318,7 +318,7 @@ int nightly_audit(const struct nightly_order *order, struct nightly_result *resu
     nightly_say(&n, "since", json_string(clock_format(order->since, when)));
     nightly_say(&n, "healthy", json_false());
     nightly_say(&n, "counts", json_object());
-    nightly_say(&n, "security_findings", n.findings);
+    nightly_say(&n, "security_findings", json_incref(n.findings));
     if (status == 0) {
         look_at_configuration(&n);
         nightly_keys(&n);
@@ -327,6 +327,7 @@ int nightly_audit(const struct nightly_order *order, struct nightly_result *resu
         status = finish(&n, e);
     }
     store_release(order->store, n.db);
+    json_decref(n.findings);
     if (status != 0) {
         json_decref(result->report);
         result->report = NULL;

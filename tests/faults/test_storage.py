@@ -117,7 +117,7 @@ def small_disk(directory):
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(limit(count("AGW_FAULT_FILLS", 2, 6, 60) * 30))
+@pytest.mark.timeout(limit(count("AGW_FAULT_FILLS", 2, 6, 60) * 60))
 def test_T31_disk_fills_up_again_and_again_under_load(make, small_disk):
     gateway = make.gateway(gateway={"database": {"path": str(small_disk / "gateway.db")},
                                     "audit": {"wait": 1}})
@@ -129,7 +129,7 @@ def test_T31_disk_fills_up_again_and_again_under_load(make, small_disk):
             with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
                 while file.write(b"\0" * 65536) > 0:
                     pass
-            probe.answers(503, 60)
+            probe.answers(503, 180)
             time.sleep(0.5)
             filler.unlink()
             probe.answers(200)

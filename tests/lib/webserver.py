@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import time
 
 import env
 from procs import Process, descendants, free_port, is_running, wait_until
@@ -145,9 +146,16 @@ Include "{self.directory}/gateway.conf"
         wait_until(lambda: not any(is_running(pid) for pid in family), 5, f"death of {self.name}")
 
     def restart(self):
-        """The same server on the same port, after kill() or stop()."""
+        """The same server on the same port, after kill() or stop(). Another test's server may
+        have taken the port meanwhile: then it cannot begin before that one ends."""
         self.process = Process(self.argv, self.directory, self.name)
-        wait_until(self._answers, 10, f"{self.name} on port {self.port} again", step=0.005)
+
+        def again():
+            if not self.process.running():
+                time.sleep(0.2)
+                self.process = Process(self.argv, self.directory, self.name)
+            return self._answers()
+        wait_until(again, 30 * env.SLOW, f"{self.name} on port {self.port} again", step=0.005)
 
     def stop(self):
         return self.process.stop(timeout=10)
