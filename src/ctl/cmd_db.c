@@ -187,8 +187,7 @@ static int report_migration(const struct call *call, const char *path, int64_t b
 
 static int run_migrate(struct call *call)
 {
-    const struct store_options defaults = {.gate_wait_ms = 5000, .synchronous_full = true};
-    struct store_options options = defaults;
+    struct store_options options = {.gate_wait_ms = 5000, .synchronous_full = true};
     struct store *store = NULL;
     const char *path;
     struct err e = {0};

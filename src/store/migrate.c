@@ -69,7 +69,7 @@ int migrate_check(struct db *db, struct err *e)
     int status = read_version(db, &version, e);
 
     if (status == 0 && version < migrate_newest())
-        return err_set(e, AGW_ESTORE, "has schema %lld, this program needs %d",
+        return err_set(e, AGW_ESTORE, "has schema %lld, this program needs %d; agwctl db migrate brings it there",
                        (long long)version, migrate_newest());
     return status;
 }

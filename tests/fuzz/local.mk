@@ -3,7 +3,7 @@
 # configured with --enable-fuzzers, `make fuzz FUZZ_SECONDS=60` runs each of them.
 fuzz_targets = tests/fuzz/fuzz_audit tests/fuzz/fuzz_config tests/fuzz/fuzz_glob \
   tests/fuzz/fuzz_json tests/fuzz/fuzz_records \
-  tests/fuzz/fuzz_sse tests/fuzz/fuzz_uri
+  tests/fuzz/fuzz_sse tests/fuzz/fuzz_terminal tests/fuzz/fuzz_uri
 check_PROGRAMS += $(fuzz_targets)
 tests_fuzz_fuzz_audit_SOURCES = tests/fuzz/fuzz_audit.c
 tests_fuzz_fuzz_glob_SOURCES = tests/fuzz/fuzz_glob.c
@@ -12,6 +12,7 @@ tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c
 tests_fuzz_fuzz_records_SOURCES = tests/fuzz/fuzz_records.c
 tests_fuzz_fuzz_uri_SOURCES = tests/fuzz/fuzz_uri.c
 tests_fuzz_fuzz_sse_SOURCES = tests/fuzz/fuzz_sse.c
+tests_fuzz_fuzz_terminal_SOURCES = tests/fuzz/fuzz_terminal.c
 .PHONY: fuzz
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz tests/fuzz/replay.c
 
@@ -23,6 +24,7 @@ tests_fuzz_fuzz_json_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_records_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_uri_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_sse_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_terminal_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
 FUZZ_SECONDS = 60
 FUZZ_JOBS = 2
@@ -37,5 +39,6 @@ tests_fuzz_fuzz_json_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_records_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_uri_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_sse_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_terminal_SOURCES += tests/fuzz/replay.c
 TESTS += $(fuzz_targets)
 endif
