@@ -87,3 +87,9 @@ unit_tests += tests/unit/test_ctl_commands tests/unit/test_ctl_output tests/unit
 tests_unit_test_ctl_commands_SOURCES = tests/unit/test_ctl_commands.c
 tests_unit_test_ctl_output_SOURCES = tests/unit/test_ctl_output.c
 tests_unit_test_ctl_when_SOURCES = tests/unit/test_ctl_when.c
+
+unit_tests += tests/unit/test_ctl_nightly
+tests_unit_test_ctl_nightly_SOURCES = tests/unit/test_ctl_nightly.c \
+  tests/lib/build_config.c tests/lib/build_config.h $(store_fixture) $(inject)
+tests_unit_test_ctl_nightly_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_ctl_nightly_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps) -Wl,--wrap=nanosleep

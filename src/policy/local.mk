@@ -69,9 +69,3 @@ tests_unit_test_policy_tally_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
 unit_tests += tests/unit/test_policy_budget
 tests_unit_test_policy_budget_SOURCES = tests/unit/test_policy_budget.c $(store_fixture)
 tests_unit_test_policy_budget_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
-
-unit_tests += tests/unit/test_policy_nightly
-tests_unit_test_policy_nightly_SOURCES = tests/unit/test_policy_nightly.c \
-  tests/lib/build_config.c tests/lib/build_config.h $(store_fixture) $(inject)
-tests_unit_test_policy_nightly_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
-tests_unit_test_policy_nightly_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps) -Wl,--wrap=nanosleep

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "build_config.h"
+#include "ctl/nightly.h"
 #include "inject.h"
-#include "policy/nightly.h"
 #include "store/keys.h"
 #include "store/metrics.h"
 #include "store/overrides.h"
@@ -478,5 +478,5 @@ int main(void)
         TEST(a_state_that_cannot_be_read_again_counts_nothing),
     };
 
-    return cmocka_run_group_tests_name("policy/nightly", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("ctl/nightly", tests, NULL, NULL);
 }
