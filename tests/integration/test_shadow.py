@@ -8,6 +8,7 @@ import pytest
 
 import env
 import fcgi
+from agwctl import FINDING, Agwctl
 from gateway import KEYS, default_security
 from test_sqlite_shell import rows, shell
 from wire import new_id
@@ -89,6 +90,17 @@ def test_keys_table_shows_what_is_on_trial(tried):
     health = rows(tried, "SELECT deny_agents FROM key_health WHERE id = 'narrow'")
     assert json.loads(health[0]["deny_agents"]) == [
         "a/b", {"pattern": "mock/*", "mode": "shadow"}]
+
+
+def test_config_diff_sees_the_mode(tried):
+    ctl = Agwctl(tried)
+    rules = json.loads(json.dumps(tried.security))
+    rules["default"]["deny_agents"][1]["mode"] = "enforce"
+    tried.write("security", rules)
+    changed = ctl.json("config diff", status=FINDING)["changes"]
+    assert len(changed) == 1 and "shadow" in json.dumps(changed[0])
+    tried.write("security", tried.security)
+    assert ctl.json("config diff")["changes"] == []
 
 
 def test_enforcing_the_rule_denies(tried):
