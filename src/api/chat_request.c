@@ -34,6 +34,9 @@ static const struct field body_fields[] = {
     {"store", FIELD_BOOLEAN, false, 0, 0},
 };
 
+const struct field_set chat_request_fields = {
+    body_fields, sizeof body_fields / sizeof body_fields[0], false};
+
 static const char *const roles[] = {"system", "developer", "user", "assistant", "tool",
                                     "function"};
 

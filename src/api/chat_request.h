@@ -6,7 +6,10 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "api/fields.h"
 #include "util/err.h"
+
+extern const struct field_set chat_request_fields;
 
 /* AGW_EINVALID with the member at fault ("messages[2].role"). What the table does not know is
  * passed on: client libraries learn parameters before gateways do. */

@@ -21,6 +21,13 @@ struct field {
                          no bounds */
 };
 
+/* All members of a body. */
+struct field_set {
+    const struct field *fields;
+    size_t count;
+    bool closed; /* no others are taken */
+};
+
 /* Checks the members of `body` against the table; JSON null counts as absent. With `closed`
  * a member that is not in the table is refused too. AGW_EINVALID with param = the member. */
 int fields_check(const json_t *body, const struct field *fields, size_t count, bool closed,

@@ -5,10 +5,14 @@
 #define AGW_API_HANDLERS_H
 
 #include "api/context.h"
+#include "api/fields.h"
 
 /* health.c */
 int health_alive(struct exchange *x);
 int health_ready(struct exchange *x);
+
+/* openapi.c */
+int openapi_get(struct exchange *x);
 
 /* models.c */
 int models_list(struct exchange *x);
@@ -21,6 +25,7 @@ int chat_complete(struct exchange *x);
 /* security.c */
 int security_preview_target(struct exchange *x);
 int security_preview(struct exchange *x);
+extern const struct field_set security_preview_fields;
 int security_refresh(struct exchange *x);
 
 /* overrides_api.c */
@@ -32,6 +37,7 @@ int overrides_api_revoke(struct exchange *x);
 int keys_api_list(struct exchange *x);
 int keys_api_create(struct exchange *x);
 int keys_api_rotate(struct exchange *x);
+extern const struct field_set keys_api_rotate_fields;
 int keys_api_revoke(struct exchange *x);
 
 /* audit_api.c */

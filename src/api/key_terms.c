@@ -29,6 +29,8 @@ static const struct field create_fields[] = {
 };
 enum { CREATE_FIELDS = sizeof create_fields / sizeof create_fields[0] };
 
+const struct field_set key_terms_fields = {create_fields, CREATE_FIELDS, true};
+
 static const struct field rate_fields[] = {
     {"per_minute", FIELD_INTEGER, true, 0, RATE_MAX},
 };

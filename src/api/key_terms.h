@@ -5,9 +5,12 @@
 
 #include <jansson.h>
 
+#include "api/fields.h"
 #include "store/keys.h"
 #include "util/arena.h"
 #include "util/err.h"
+
+extern const struct field_set key_terms_fields;
 
 /* Reads {"id", "description"?, "roles"?, "allow_agents"?, "deny_agents"?,
  * "rate_limit"?: {"per_minute"}, "budget"?: {"requests_per_day"?, "tokens_per_day"?},

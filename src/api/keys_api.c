@@ -12,6 +12,7 @@
 static const struct field rotate_fields[] = {
     {"overlap_seconds", FIELD_INTEGER, false, 0, KEY_ADMIN_OVERLAP_MAX_S},
 };
+const struct field_set keys_api_rotate_fields = {rotate_fields, 1, true};
 
 int keys_api_list(struct exchange *x)
 {

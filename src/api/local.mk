@@ -17,6 +17,7 @@ libagw_a_SOURCES += \
   src/api/json_values.c src/api/json_values.h \
   src/api/metrics_api.c \
   src/api/models.c \
+  src/api/openapi.c src/api/openapi.h \
   src/api/outcome.c src/api/outcome.h \
   src/api/key_terms.c src/api/key_terms.h \
   src/api/keys_api.c \
@@ -27,6 +28,18 @@ libagw_a_SOURCES += \
   src/api/security.c \
   src/api/spend.c src/api/spend.h \
   src/api/steps.c src/api/steps.h
+
+# What doc/API.md says of each endpoint.
+nodist_libagw_a_SOURCES += src/api/endpoint_texts.c
+CLEANFILES += src/api/endpoint_texts.c src/api/endpoint_texts.c.tmp
+src/api/endpoint_texts.c: doc/API.md src/api/embed_endpoints.awk
+	$(AM_V_at)$(MKDIR_P) src/api
+	$(AM_V_GEN)$(AWK) -f $(srcdir)/src/api/embed_endpoints.awk $(srcdir)/doc/API.md > $@.tmp \
+	  && mv $@.tmp $@
+EXTRA_DIST += src/api/embed_endpoints.awk
+
+unit_tests += tests/unit/test_api_openapi
+tests_unit_test_api_openapi_SOURCES = tests/unit/test_api_openapi.c
 
 unit_tests += tests/unit/test_api_wire
 tests_unit_test_api_wire_SOURCES = tests/unit/test_api_wire.c

@@ -20,6 +20,9 @@ static const struct field create_fields[] = {
     {"max_uses", FIELD_INTEGER, false, 1, USES_MAX},
 };
 
+const struct field_set override_terms_fields = {
+    create_fields, sizeof create_fields / sizeof create_fields[0], true};
+
 static bool is_glob(const char *pattern)
 {
     return strpbrk(pattern, "*?[") != NULL;

@@ -6,7 +6,10 @@
 #include <jansson.h>
 
 #include "agent/catalog.h"
+#include "api/fields.h"
 #include "policy/state.h"
+
+extern const struct field_set override_terms_fields;
 
 /* Reads {"agent", "ttl_seconds", "reason"?, "key_id"?, "ticket"?, "max_uses"?} into a new grant
  * with an id of its own, made at `now` (store_now()); a bare agent name is spelled out by the

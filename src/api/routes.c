@@ -14,6 +14,7 @@ const struct route routes_table[] = {
     /* method    path                        auth           roles        kind        limit  body   target, handle */
     {"GET",    "/health",                    ROUTE_OPEN,    0,           "",         false, false, NULL, health_alive},
     {"GET",    "/ready",                     ROUTE_OPEN,    0,           "",         false, false, NULL, health_ready},
+    {"GET",    "/openapi.json",              ROUTE_OPEN,    0,           "",         false, false, NULL, openapi_get},
     {"GET",    "/v1/models",                 ROUTE_KEY,     ROLE_CLIENT, "access",   true,  false, NULL, models_list},
     {"GET",    "/v1/models/{id}",            ROUTE_KEY,     ROLE_CLIENT, "access",   true,  false, NULL, models_get},
     {"POST",   "/v1/chat/completions",       ROUTE_KEY,     ROLE_CLIENT, "decision", true,  true,  chat_target, chat_complete},

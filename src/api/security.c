@@ -13,6 +13,7 @@ static const struct field preview_fields[] = {
     {"agent", FIELD_TEXT, true, 1, GLOB_MAX},
     {"key_id", FIELD_TEXT, false, 1, 128},
 };
+const struct field_set security_preview_fields = {preview_fields, 2, true};
 
 /* Decides for the named key, by default the caller's; never for nobody. */
 int security_preview_target(struct exchange *x)

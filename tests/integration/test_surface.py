@@ -335,3 +335,26 @@ def test_an_empty_list_means_nothing_an_absent_one_inherits(make):
     seen = [model["id"] for model in
             request(port, "GET", "/v1/models", key=KEYS["client"]).json()["data"]]
     assert seen == ["labs/open-door"]  # what the namespace grants to everybody
+
+
+def test_openapi_tells_of_every_endpoint(lighttpd):
+    document = request(lighttpd.port, "GET", "/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    told = sorted((method.upper(), path, sorted(operation["x-roles"]))
+                  for path, operations in document["paths"].items()
+                  for method, operation in operations.items())
+    assert told == sorted(served())
+    ids = [operation["operationId"] for operations in document["paths"].values()
+           for operation in operations.values()]
+    assert len(set(ids)) == len(ids)
+
+    def refs(value):
+        if isinstance(value, dict):
+            if "$ref" in value:
+                yield value["$ref"]
+            for inner in value.values():
+                yield from refs(inner)
+    for ref in refs(document):
+        target = document
+        for part in ref.removeprefix("#/").split("/"):
+            target = target[part]

@@ -15,6 +15,7 @@ CLIENT, AUDITOR, ADMIN = "client", "auditor", "admin"
 ROUTES = [
     ("GET", "/health", set(), None),
     ("GET", "/ready", set(), None),
+    ("GET", "/openapi.json", set(), None),
     ("GET", "/v1/models", {CLIENT}, None),
     ("GET", "/v1/models/mock/ok", {CLIENT}, None),
     ("POST", "/v1/chat/completions", {CLIENT}, CHAT),
