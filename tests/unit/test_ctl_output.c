@@ -5,12 +5,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "ctl/output.h"
+#include "ctl/progress.h"
 #include "ctl/table.h"
 
 static void escapes(void **state)
@@ -141,6 +143,100 @@ static void empty(void **state)
     assert_string_equal(printed(table_new(columns), true), "There are none.\n");
 }
 
+/* Both ends of a terminal that nobody looks at. */
+static int open_terminal(int *other)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+
+    assert_true(master >= 0);
+    assert_int_equal(grantpt(master), 0);
+    assert_int_equal(unlockpt(master), 0);
+    *other = open(ptsname(master), O_RDWR | O_NOCTTY);
+    assert_true(*other >= 0);
+    return master;
+}
+
+static void colours_of_a_terminal(void **state)
+{
+    static const struct {
+        const char *term, *no_color;
+        bool colours;
+    } cases[] = {{"xterm", NULL, true}, {"xterm", "", true}, {"xterm", "1", false},
+                 {"dumb", NULL, false}, {NULL, NULL, false}};
+    int other, master = open_terminal(&other);
+    FILE *file = fdopen(other, "r+");
+
+    (void)state;
+    assert_non_null(file);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        unsetenv("TERM");
+        unsetenv("NO_COLOR");
+        if (cases[i].term != NULL)
+            setenv("TERM", cases[i].term, 1);
+        if (cases[i].no_color != NULL)
+            setenv("NO_COLOR", cases[i].no_color, 1);
+        assert_int_equal(output_may_colour(file), cases[i].colours);
+    }
+    fclose(file);
+    close(master);
+}
+
+/* What a piece of work shows of itself, `spent_ms` after its beginning on a terminal. */
+static void shown_progress(int64_t total, int64_t spent_ms, char *text, size_t size)
+{
+    int other, master = open_terminal(&other), saved = dup(STDERR_FILENO);
+    struct progress progress;
+    ssize_t got;
+
+    dup2(other, STDERR_FILENO);
+    progress_begin(&progress, "verifying rows", total);
+    progress.began_ms -= spent_ms;
+    progress_step(&progress, 500);
+    progress_step(&progress, 600); /* too soon to be drawn again */
+    progress_end(&progress);
+    fputs("end", stderr);
+    dup2(saved, STDERR_FILENO);
+    got = read(master, text, size - 1);
+    text[got < 0 ? 0 : got] = '\0';
+    close(saved);
+    close(other);
+    close(master);
+}
+
+static void progress_on_a_terminal(void **state)
+{
+    char text[512];
+
+    (void)state;
+    shown_progress(1000, 10, text, sizeof text); /* short work shows nothing */
+    assert_string_equal(text, "end");
+    shown_progress(1000, 5000, text, sizeof text);
+    assert_non_null(strstr(text, "\rverifying rows: 500 of 1000 (50 %), "));
+    assert_null(strstr(text, "600"));
+    assert_non_null(strstr(text, "\r\033[K"));
+    shown_progress(0, 5000, text, sizeof text);
+    assert_non_null(strstr(text, "\rverifying rows: 500, "));
+}
+
+static void no_progress_elsewhere(void **state)
+{
+    struct progress progress;
+    FILE *file = tmpfile();
+    int saved = dup(STDERR_FILENO);
+
+    (void)state;
+    dup2(fileno(file), STDERR_FILENO);
+    progress_begin(&progress, "verifying rows", 1000);
+    progress.began_ms -= 5000;
+    progress_step(&progress, 500);
+    progress_end(&progress);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    assert_int_equal(ftell(file), 0);
+    fclose(file);
+}
+
 /* Only a terminal gets colours: the tests' standard output is none. */
 static void no_terminal(void **state)
 {
@@ -158,6 +254,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(escapes), cmocka_unit_test(cuts),  cmocka_unit_test(aligned),
         cmocka_unit_test(coloured), cmocka_unit_test(empty), cmocka_unit_test(no_terminal),
+        cmocka_unit_test(colours_of_a_terminal), cmocka_unit_test(progress_on_a_terminal),
+        cmocka_unit_test(no_progress_elsewhere),
     };
 
     setlocale(LC_CTYPE, "C.UTF-8");
