@@ -4,6 +4,7 @@
 integration_files = \
   tests/integration/conftest.py tests/integration/pytest.ini \
   tests/integration/requirements.txt tests/integration/run tests/integration/setup \
+  tests/integration/setup-suite \
   tests/integration/test_agree.py \
   tests/integration/test_agwctl.py \
   tests/integration/test_agwctl_access.py \
@@ -22,6 +23,7 @@ integration_files = \
   tests/integration/test_hardening.py \
   tests/integration/test_hostile_requests.py \
   tests/integration/test_invariant.py \
+  tests/integration/test_json_schema.py \
   tests/integration/test_keys.py \
   tests/integration/test_agwctl_key.py \
   tests/integration/test_limited_overrides.py \
@@ -46,18 +48,22 @@ integration_lib = \
   tests/lib/trail.py tests/lib/webserver.py tests/lib/wire.py tests/lib/node/client.mjs tests/lib/node/frameworks.mjs \
   tests/lib/node/package.json tests/lib/node/package-lock.json
 
+integration_programs = tests/lib/schema_suite
+check_PROGRAMS += $(integration_programs)
+tests_lib_schema_suite_SOURCES = tests/lib/schema_suite.c
+
 EXTRA_DIST += $(integration_files) $(integration_lib) \
   contrib/apache/agent-gateway.conf contrib/lighttpd/agent-gateway.conf \
   contrib/nginx/agent-gateway.conf
 
 # Random policies, as many as it takes; `make check` is content with 2,000 cases.
 .PHONY: check-agree
-check-agree: all
+check-agree: all $(integration_programs)
 	AGW_AGREE_CASES=$${AGW_AGREE_CASES:-100000} AGW_BUILD='$(abs_top_builddir)' \
 	  $(SHELL) $(top_srcdir)/tests/integration/run -n0 -s tests/integration/test_agree.py
 
 .PHONY: check-integration distclean-integration
-check-integration: all
+check-integration: all $(integration_programs)
 	AGW_BUILD='$(abs_top_builddir)' $(SHELL) $(top_srcdir)/tests/integration/run $(PYTEST_ARGS)
 
 # The packages of the test clients, see tests/integration/run.
