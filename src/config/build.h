@@ -102,6 +102,7 @@ void security_take_hash(struct build *b, const struct option *option, struct tre
                         char *base);
 void security_finish_key(struct build *b, const struct tree_node *node, void *element);
 void security_finish_namespace(struct build *b, const struct tree_node *node, void *element);
+void security_finish_tool_rule(struct build *b, const struct tree_node *node, void *element);
 void security_end(struct build *b, const struct tree_node *root);
 
 const char *upstreams_check_url(const char *text);

@@ -74,6 +74,15 @@ void security_finish_namespace(struct build *b, const struct tree_node *node, vo
                                  "0-9 . _ -");
 }
 
+void security_finish_tool_rule(struct build *b, const struct tree_node *node, void *element)
+{
+    struct config_tool_rule *rule = element;
+
+    rule->place = build_place(b, node);
+    if (tree_get(node, "allow_tools") == NULL && tree_get(node, "deny_tools") == NULL)
+        build_error(b, node, "one of 'allow_tools' and 'deny_tools' is needed");
+}
+
 /* Keys whose hash could not be read are all zero and not worth a second message. */
 static size_t keys_with_hash(struct build *b, struct config_key **keys)
 {

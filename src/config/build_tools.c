@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* tools.yaml: what the option table alone cannot say. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/build.h"
+#include "util/json_memory.h"
+#include "util/json_schema.h"
+#include "util/secret.h"
 
 enum need { NEEDED, WELCOME, REFUSED };
 
@@ -29,12 +33,80 @@ static void check_http_method(struct build *b, const struct tree_node *node,
                 "'method' must be one of: GET, POST, PUT, PATCH, DELETE");
 }
 
+/* The value that a JSON pointer leads to, or the last on the way that is there. */
+static const struct tree_node *node_at(const struct tree_node *node, const char *pointer)
+{
+    while (*pointer == '/') {
+        size_t length = strcspn(pointer + 1, "/"), used = 0;
+        char segment[JSON_SCHEMA_POINTER_SIZE];
+        const struct tree_node *child;
+
+        for (size_t i = 1; i <= length; i++) {
+            bool escaped = pointer[i] == '~' && i < length;
+
+            segment[used++] = !escaped ? pointer[i] : pointer[i + 1] == '0' ? '~' : '/';
+            i += escaped;
+        }
+        segment[used] = '\0';
+        child = node->kind == TREE_LIST ? node->first : NULL;
+        for (unsigned long n = strtoul(segment, NULL, 10); child != NULL && n > 0; n--)
+            child = child->next;
+        if (node->kind == TREE_MAP)
+            child = tree_get(node, segment);
+        if (child == NULL)
+            break;
+        node = child;
+        pointer += 1 + length;
+    }
+    return node;
+}
+
+static void check_schema(struct build *b, const struct tree_node *node,
+                         const struct config_tool *tool)
+{
+    struct json_schema_problem problem;
+    struct json_schema *compiled = NULL;
+    json_t *schema;
+    int status;
+
+    if (node == NULL || node->kind != TREE_MAP || tool->schema == NULL)
+        return;
+    schema = values_json(node);
+    status = schema == NULL ? AGW_ENOMEM
+                            : json_schema_compile(schema, true, &compiled, &problem);
+    json_decref(schema);
+    json_schema_free(&compiled);
+    if (status == AGW_ENOMEM)
+        build_error(b, node, "out of memory");
+    else if (status != 0)
+        build_error(b, node_at(node, problem.pointer), "schema%s: %s", problem.pointer,
+                    problem.message);
+}
+
+/* What is written of it, as one text. */
+static void set_digest(struct build *b, const struct tree_node *node, struct config_tool *tool)
+{
+    json_t *whole = values_json(node);
+    char *text = whole == NULL ? NULL : json_dumps(whole, JSON_SORT_KEYS | JSON_COMPACT);
+
+    if (text == NULL) {
+        build_error(b, node, "out of memory");
+    } else {
+        sha_256(text, strlen(text), tool->digest);
+        secret_wipe(text, strlen(text));
+    }
+    json_memory_free(text);
+    json_decref(whole);
+}
+
 void tools_finish_one(struct build *b, const struct tree_node *node, void *element)
 {
     struct config_tool *tool = element;
     const struct tree_node *command = tree_get(node, "command");
 
     tool->place = build_place(b, node);
+    set_digest(b, node, tool);
+    check_schema(b, tree_get(node, "schema"), tool);
     if (!values_is_choice(schema_find(CONFIG_TOOLS, "tools[].provider"),
                           tree_get(node, "provider")))
         return; /* said already */

@@ -50,6 +50,7 @@ struct config_key {
     const char *description;
     unsigned roles;
     struct config_patterns allow_agents, deny_agents;
+    struct config_patterns allow_tools, deny_tools;
     int64_t rate_per_minute; /* -1 = inherit */
     struct config_budget budget; /* -1 = inherit, each by itself */
     int64_t expires_at;      /* UTC ms, 0 = never */
@@ -62,8 +63,17 @@ struct config_namespace {
     struct config_place place;
 };
 
+/* What agents (those that `agents` matches) may call, whoever calls them. */
+struct config_tool_rule {
+    struct config_patterns agents, allow_tools, deny_tools;
+    struct config_place place;
+};
+
 struct config_security {
     struct config_patterns allow_agents, deny_agents; /* default.* */
+    struct config_patterns allow_tools, deny_tools;
+    size_t tool_rule_count;
+    struct config_tool_rule *tool_rules;
     int64_t rate_per_minute;                          /* 0 = unlimited */
     struct config_budget budget;                      /* of each key by itself */
     int64_t override_max_ttl_s;
@@ -132,7 +142,10 @@ struct config_tool {
     int64_t timeout_ms;
     size_t header_count;
     struct config_header *headers;
-    const json_t *schema; /* NULL = none */
+    const json_t *schema; /* a JSON Schema that was checked; NULL = none */
+    bool log_arguments;
+    int64_t max_result_bytes;
+    unsigned char digest[SHA_SIZE]; /* of all that is written of it, variables replaced */
     struct config_place place;
 };
 

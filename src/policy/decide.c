@@ -2,9 +2,9 @@
 /* Decides whether a key may call an agent, and says why. */
 #include "policy/decide.h"
 
-#include <assert.h>
 #include <string.h>
 
+#include "policy/decide_steps.h"
 #include "util/glob.h"
 
 const char *decision_source_name(enum decision_source source)
@@ -19,15 +19,6 @@ const char *decision_would_name(const struct decision *d)
     if (!d->shadow.differs)
         return NULL;
     return d->shadow.allowed ? "would_allow" : "would_deny";
-}
-
-static struct decision_step *add_step(struct decision *d, const char *rule, bool present)
-{
-    struct decision_step *step = &d->steps[d->step_count++];
-
-    assert(d->step_count <= DECISION_TRACE_MAX);
-    *step = (struct decision_step){.rule = rule, .present = present};
-    return step;
 }
 
 /* What is asked. `trial`: as if the shadow entries were enforced. */
@@ -45,29 +36,15 @@ static bool is_present(const struct question *q, const struct config_patterns *l
     return list->present || (q->trial && list->shadow != NULL);
 }
 
-static bool find_pattern(const struct config_patterns *list, const char *agent,
-                         struct decision_step *step)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        if (!glob_match(list->patterns[i], agent))
-            continue;
-        step->matched = true;
-        step->pattern = list->patterns[i];
-        step->place = list->places[i];
-        return true;
-    }
-    return false;
-}
-
 /* Tries one list of patterns; true when it has the last word. */
 static bool try_patterns(const struct question *q, struct decision *d, const char *rule,
                          const struct config_patterns *list, bool allows,
                          enum decision_source source)
 {
-    struct decision_step *step = add_step(d, rule, is_present(q, list));
+    struct decision_step *step = decide_steps_add(d, rule, is_present(q, list));
 
-    if (!find_pattern(list, q->agent, step) &&
-        !(q->trial && list->shadow != NULL && find_pattern(list->shadow, q->agent, step)))
+    if (!decide_steps_find(list, q->agent, step) &&
+        !(q->trial && list->shadow != NULL && decide_steps_find(list->shadow, q->agent, step)))
         return false;
     d->allowed = allows;
     d->source = source;
@@ -86,7 +63,7 @@ static bool is_active(const struct override *o, int64_t now)
 static bool try_overrides(const struct question *q, struct decision *d, const char *rule,
                           const char *key_id)
 {
-    struct decision_step *step = add_step(d, rule, false);
+    struct decision_step *step = decide_steps_add(d, rule, false);
     const struct override *best = NULL;
 
     for (size_t i = 0; i < q->overrides->count; i++) {

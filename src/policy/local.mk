@@ -5,6 +5,8 @@ libagw_a_SOURCES += \
   src/policy/authenticate.c src/policy/authenticate.h \
   src/policy/budget.c src/policy/budget.h \
   src/policy/decide.c src/policy/decide.h \
+  src/policy/decide_steps.c src/policy/decide_steps.h \
+  src/policy/decide_tool.c src/policy/decide_tool.h \
   src/policy/explain.c src/policy/explain.h \
   src/policy/history.c src/policy/history.h \
   src/policy/key_admin.c src/policy/key_admin.h \
