@@ -6,6 +6,8 @@
 #include "api/refresh.h"
 #include "store/errors_ring.h"
 
+enum { REFRESH_WAIT_MS = 5000 };
+
 static json_t *agent_json(const struct catalog_agent *agent)
 {
     const struct config_agent *spec = agent->spec;
@@ -62,6 +64,28 @@ int admin_upstreams_refresh(struct exchange *x)
     int status = refresh_component(x, CONFIG_UPSTREAMS);
 
     return status != 0 || x->answer.json != NULL ? status : admin_upstreams(x);
+}
+
+int admin_tools(struct exchange *x)
+{
+    json_t *tools = toolset_json(x->api->toolset);
+
+    x->answer.json = tools == NULL ? NULL
+                                   : json_pack("{s:I,s:o}", "generation",
+                                               (json_int_t)x->policy->config->generation, "tools",
+                                               tools);
+    return x->answer.json == NULL ? err_set(&x->err, AGW_ENOMEM, "tools") : 0;
+}
+
+/* The file anew, and what the servers offer now. */
+int admin_tools_refresh(struct exchange *x)
+{
+    int status = refresh_component(x, CONFIG_TOOLS);
+
+    if (status != 0 || x->answer.json != NULL)
+        return status;
+    toolset_refresh(x->api->toolset, REFRESH_WAIT_MS);
+    return admin_tools(x);
 }
 
 int admin_errors(struct exchange *x)

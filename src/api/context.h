@@ -12,6 +12,7 @@
 #include "policy/rate_limit.h"
 #include "policy/state.h"
 #include "store/store.h"
+#include "tools/toolset.h"
 #include "upstream/chat_call.h"
 
 /* One per worker process; constant while requests run. */
@@ -22,6 +23,7 @@ struct api {
     struct rate_limiter *limiter;
     struct tally *tally;
     struct upstreams *upstreams;
+    struct toolset *toolset;
     int64_t started_ms; /* UTC */
 };
 

@@ -43,26 +43,29 @@ static void *derive(void *arg, struct config *config, struct err *e)
     return d;
 }
 
-/* It is too late to keep the old configuration, and the new one without its upstreams would
+/* It is too late to keep the old configuration, and the new one without its upstreams and tools would
  * refuse every request: when memory stays out, the process that follows reads all anew. */
 static void publish(void *arg, const struct config *config)
 {
+    const struct derive_targets *targets = arg;
+    struct config *shared = (struct config *)(uintptr_t)config; /* to count one more user */
     struct err problem;
 
     log_set_level((enum log_level)config->gateway.log_level);
     for (int i = 0; i < PUBLISH_TRIES; i++) {
-        if (upstreams_update(arg, config, &problem) == 0)
+        if (upstreams_update(targets->upstreams, config, &problem) == 0 &&
+            toolset_update(targets->toolset, shared, &problem) == 0)
             return;
         usleep(PUBLISH_PAUSE_US);
     }
-    log_message(LOG_ERROR, "worker.failed", "upstreams: %s", problem.message);
+    log_message(LOG_ERROR, "worker.failed", "upstreams and tools: %s", problem.message);
     _exit(PUBLISH_EXIT);
 }
 
-void derive_hooks(struct upstreams *upstreams, struct policy_hooks *hooks)
+void derive_hooks(struct derive_targets *targets, struct policy_hooks *hooks)
 {
     *hooks = (struct policy_hooks){
-        .derive = derive, .drop = drop, .publish = publish, .arg = upstreams};
+        .derive = derive, .drop = drop, .publish = publish, .arg = targets};
 }
 
 const struct catalog *derive_catalog(const struct policy *policy)

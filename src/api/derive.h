@@ -6,11 +6,17 @@
 
 #include "agent/catalog.h"
 #include "policy/state.h"
+#include "tools/toolset.h"
 #include "upstream/chat_call.h"
 
-/* The hooks for policy_state_open(); `upstreams` takes over each published configuration's
- * upstreams and must outlive the state. */
-void derive_hooks(struct upstreams *upstreams, struct policy_hooks *hooks);
+/* What takes over its part of each configuration that is published. */
+struct derive_targets {
+    struct upstreams *upstreams;
+    struct toolset *toolset;
+};
+
+/* The hooks for policy_state_open(); the targets must outlive the state. */
+void derive_hooks(struct derive_targets *targets, struct policy_hooks *hooks);
 
 const struct catalog *derive_catalog(const struct policy *policy);
 

@@ -49,6 +49,8 @@ int admin_agents(struct exchange *x);
 int admin_agents_refresh(struct exchange *x);
 int admin_upstreams(struct exchange *x);
 int admin_upstreams_refresh(struct exchange *x);
+int admin_tools(struct exchange *x);
+int admin_tools_refresh(struct exchange *x);
 int admin_errors(struct exchange *x);
 
 /* metrics_api.c */

@@ -148,6 +148,7 @@ void housekeeping_tick(struct housekeeping *h)
         derive_flush_used(h->api->store, policy, &problem) != 0)
         complain("key uses", &problem);
     policy_release(&policy);
+    toolset_tick(h->api->toolset);
     if (is_due(&h->health_at, now, HEALTH_EVERY_MS))
         upstreams_check_health(h->api->upstreams);
 }

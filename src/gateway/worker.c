@@ -28,6 +28,7 @@ struct worker {
     const struct supervisor_seat *seat;
     const struct config_gateway *gateway;
     struct api api;
+    struct derive_targets targets;
     struct server *server;
     bool metrics_open;
 
@@ -104,9 +105,11 @@ static int open_policy(struct worker *w, struct err *e)
     if (rc != 0)
         return rc;
     w->api.upstreams = upstreams_new();
-    if (w->api.upstreams == NULL)
-        return err_set(e, AGW_ENOMEM, "no memory for upstreams");
-    derive_hooks(w->api.upstreams, &hooks);
+    w->api.toolset = toolset_new(tool_providers);
+    if (w->api.upstreams == NULL || w->api.toolset == NULL)
+        return err_set(e, AGW_ENOMEM, "no memory for upstreams and tools");
+    w->targets = (struct derive_targets){w->api.upstreams, w->api.toolset};
+    derive_hooks(&w->targets, &hooks);
     hooks.tally = w->api.tally;
     return policy_state_open(w->api.store, w->settings->origin,
                              config_acquire(w->settings->config), &hooks, &w->api.policy, e);
@@ -262,6 +265,8 @@ static void close_all(struct worker *w)
     if (w->api.audit != NULL)
         audit_stop(&w->api.audit);
     policy_state_close(&w->api.policy);
+    if (w->api.toolset != NULL)
+        toolset_free(&w->api.toolset);
     if (w->api.upstreams != NULL)
         upstreams_free(&w->api.upstreams);
     if (w->api.limiter != NULL)

@@ -403,9 +403,15 @@ static void fill_end(struct audit_ticket *ticket, const struct audit_row *row)
                  row->outcome == NULL ? "internal" : row->outcome);
         end->outcome = ticket->outcome;
     }
-    if (end->outcome == NULL)
-        end->outcome = "internal";
-    end->kind = "end";
+    /* Only requests have an outcome: what they are summed by. */
+    if (strcmp(first->kind, "tool") == 0) {
+        end->outcome = NULL;
+        end->kind = "tool.end";
+    } else {
+        if (end->outcome == NULL)
+            end->outcome = "internal";
+        end->kind = "end";
+    }
     end->ts = row->ts > 0 ? row->ts : clock_wall_ms();
     end->request_id = first->request_id;
     end->request_uid = first->request_uid;

@@ -45,6 +45,10 @@ const char *audit_process(void);
 int audit_record(struct audit *audit, const struct audit_row *row,
                  struct audit_ticket **ticket, struct err *e);
 
+/* A tool that a request calls has rows of its own, which audit_record() and audit_finish() make
+ * when the row's kind is "tool" and its request_uid the request's: the second one is of kind
+ * "tool.end", and both have no outcome. */
+
 /* What ties further rows to the request of this one. Lives as long as the ticket. */
 const char *audit_uid(const struct audit_ticket *ticket);
 

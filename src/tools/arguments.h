@@ -12,7 +12,7 @@
 
 struct arguments;
 
-enum { ARGUMENTS_PROBLEM_SIZE = 512 };
+enum { ARGUMENTS_PROBLEM_SIZE = 600 };
 
 /* `schema` (an object, of which a copy is kept) describes the arguments. A server's schema may
  * say more than we check: keywords that are not understood are passed over. AGW_EINVALID with

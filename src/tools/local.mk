@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: MIT
 libagw_a_SOURCES += \
-  src/tools/arguments.h \
-  src/tools/invoke.h \
+  src/tools/arguments.c src/tools/arguments.h \
+  src/tools/invoke.c src/tools/invoke.h \
+  src/tools/providers.c \
+  src/tools/source.c src/tools/source.h \
   src/tools/tool.c src/tools/tool.h \
-  src/tools/toolset.h
+  src/tools/toolset.c src/tools/toolset.h
 
 unit_tests += tests/unit/test_tools_tool
 tests_unit_test_tools_tool_SOURCES = tests/unit/test_tools_tool.c
+
+unit_tests += tests/unit/test_tools_invoke
+tests_unit_test_tools_invoke_SOURCES = tests/unit/test_tools_invoke.c $(store_fixture) \
+  tests/lib/build_config.c tests/lib/build_config.h
+tests_unit_test_tools_invoke_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib

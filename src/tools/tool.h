@@ -36,8 +36,8 @@ struct tool_source;
 /* What a model may call. */
 struct tool {
     const char *name;        /* as agents, operators and policy know it: "files.read" */
-    const char *function;    /* as models see it: [A-Za-z0-9_-]{1,64}, unique in the toolset */
-    const char *remote;      /* what the provider calls it; of a lone tool NULL or its method */
+    const char *function;    /* as models see it: [A-Za-z0-9_-]{1,64} */
+    const char *remote;      /* what its server calls it; NULL when the entry is its one tool */
     const char *description; /* NULL = none */
     const json_t *schema;    /* of its arguments; an object, never NULL; borrow, do not share
                                 with a body that is changed: json_deep_copy() */
@@ -45,6 +45,7 @@ struct tool {
     const struct config_tool *config;  /* the entry of tools.yaml */
     const char *provider;    /* "local" "http" "mcp" */
     struct tool_source *source;
+    _Atomic int users;
 };
 
 struct tool *tool_acquire(const struct tool *tool);

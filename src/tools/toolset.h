@@ -20,7 +20,7 @@ void toolset_free(struct toolset **toolset);
  * tools are unavailable. AGW_ENOMEM leaves everything as it was. */
 int toolset_update(struct toolset *toolset, struct config *config, struct err *e);
 
-/* Asks for the lists that are due, each in a short-lived thread, and returns at once:
+/* Closes sources that are gone, and asks for the lists that are due, each in a short-lived thread:
  * those never got (with back-off), those whose provider said `changed`, and all others after
  * TOOLSET_LIST_MS. Housekeeping calls it every quarter of a second. */
 enum { TOOLSET_LIST_MS = 60000 };
@@ -34,10 +34,10 @@ void toolset_refresh(struct toolset *toolset, int64_t wait_ms);
 struct tool *toolset_find(struct toolset *toolset, const char *name);
 
 /* What an agent's list of names and globs ("weather", "files.*") stands for now: each tool
- * once, in the list's order, those of a glob by name, each with one more user. Sources that
- * were never listed are waited for a little while, for the first requests after a start.
- * *missing is the first element that stands for nothing, NULL when there is none: go on
- * without it. 0 or AGW_ENOMEM. */
+ * once, in the list's order, each with one more user and a `function` of its own (a second tool
+ * of one function name is left out). Sources that were never listed are waited for a little
+ * while, for the first requests after a start. *missing is the first element that stands for
+ * nothing, NULL when there is none: go on without it. 0 or AGW_ENOMEM. */
 struct tool_list {
     size_t count;
     struct tool **tools;

@@ -16,11 +16,16 @@
 
 struct config *build_config(const char *security, const char *agents)
 {
+    return build_config_tools(security, agents, NULL);
+}
+
+struct config *build_config_tools(const char *security, const char *agents, const char *tools)
+{
     const char *texts[CONFIG_COMPONENTS] = {
         [CONFIG_GATEWAY] = "version: 1\n",
         [CONFIG_AGENTS] = agents != NULL ? agents : "version: 1\nagents: []\n",
         [CONFIG_UPSTREAMS] = "version: 1\nupstreams: [{name: echo, provider: builtin-echo}]\n",
-        [CONFIG_TOOLS] = "version: 1\ntools: [{name: t, provider: local, command: [/bin/true]}]\n",
+        [CONFIG_TOOLS] = tools != NULL ? tools : "version: 1\ntools: [{name: t, provider: local, command: [/bin/true]}]\n",
         [CONFIG_SECURITY] = security != NULL ? security : SOME_KEY,
     };
     struct config_sources sources = {0};

@@ -7,5 +7,7 @@
 
 /* NULL texts get the smallest valid file: no agents, the upstream `echo`, one key `k`. */
 struct config *build_config(const char *security, const char *agents);
+/* The same with tools.yaml; NULL: the local tool `t`. */
+struct config *build_config_tools(const char *security, const char *agents, const char *tools);
 
 #endif

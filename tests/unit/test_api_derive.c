@@ -27,13 +27,16 @@ static int publish_in_a_child(struct config *config, long at, bool all_after)
 
     if (pid == 0) {
         struct upstreams *upstreams = upstreams_new();
+        struct derive_targets targets = {upstreams, toolset_new(tool_providers)};
         struct policy_hooks hooks;
+        json_t *shown;
 
-        derive_hooks(upstreams, &hooks);
+        derive_hooks(&targets, &hooks);
         inject_start(INJECT_MEMORY, at, all_after);
         hooks.publish(hooks.arg, config);
         inject_stop();
-        _exit(upstreams_any_usable(upstreams) ? TAKEN : LOST);
+        shown = toolset_json(targets.toolset);
+        _exit(upstreams_any_usable(upstreams) && json_array_size(shown) == 1 ? TAKEN : LOST);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));

@@ -106,6 +106,23 @@ static void note_open(struct store *store, const char *process, int64_t seq)
     store_release(store, db);
 }
 
+static void add_tool_calls(struct store *store)
+{
+    struct audit_row row = fixture_row("tool", "dev", "labs/planner");
+
+    row.request_uid = "uid-tools";
+    row.detail = "{\"tool\":\"files.read\",\"call\":1,\"decision\":\"allow\"}";
+    fixture_append(store, &row, 1);
+    row.detail = "{\"tool\":\"files.read\",\"call\":2,\"decision\":\"allow\"}";
+    fixture_append(store, &row, 1);
+    row.detail = "{\"tool\":\"say\",\"call\":3,\"decision\":\"deny\",\"status\":\"denied\"}";
+    fixture_append(store, &row, 1);
+    row.kind = "tool.end";
+    row.duration_ms = 7;
+    row.detail = "{\"tool\":\"files.read\",\"call\":2,\"status\":\"ok\"}";
+    fixture_append(store, &row, 1);
+}
+
 /* Something for every question. */
 static void fill(struct store *store)
 {
@@ -127,6 +144,7 @@ static void fill(struct store *store)
     open.outcome = "completed";
     fixture_append(store, &open, 1);
     add_shadow(store);
+    add_tool_calls(store);
 }
 
 static void the_views_say_what_happened(void **state)
@@ -136,6 +154,10 @@ static void the_views_say_what_happened(void **state)
         long long number;
     } cases[] = {
         {"SELECT count(*) FROM decisions", 12},
+        {"SELECT count(*) FROM tool_invocations", 3},
+        {"SELECT duration_ms FROM tool_invocations WHERE status = 'ok'", 7},
+        {"SELECT count(*) FROM tool_invocations WHERE status = 'unfinished'", 1},
+        {"SELECT count(*) FROM tool_invocations WHERE status = 'denied' AND tool = 'say'", 1},
         {"SELECT count(*) FROM denials", 1},
         {"SELECT count(*) FROM denials WHERE agent = 'labs/secret' AND status = 403", 1},
         {"SELECT count(*) FROM requests", 12},

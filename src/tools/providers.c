@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+/* Lists the providers of tools that this program has. */
+#include "tools/tool.h"
+
+const struct tool_provider *const tool_providers[TOOL_PROVIDERS] = {NULL};
