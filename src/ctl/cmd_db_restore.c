@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* agwctl db restore: a backup becomes the database, without bringing back what has ended. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "policy/audit.h"
 #include "store/backup.h"
 #include "store/overrides.h"
+#include "store/owner.h"
 #include "util/clock.h"
 #include "util/json_memory.h"
 
@@ -181,24 +181,17 @@ static int prepare(struct restore *r, const char *scratch, struct err *e)
 }
 
 /* Owner and mode of the one it replaces; otherwise the folder's owner. */
-static int take_owner(const char *path, const char *scratch, struct err *e)
+static int take_owner(const char *path, const char *file, struct err *e)
 {
     char folder[NAME_SIZE];
     const char *slash = strrchr(path, '/');
     struct stat info;
-    mode_t mode = 0640;
 
     snprintf(folder, sizeof folder, "%.*s", slash == NULL ? 1 : (int)(slash - path) + 1,
              slash == NULL ? "." : path);
     if (stat(path, &info) == 0)
-        mode = info.st_mode & 07777;
-    else if (stat(folder, &info) != 0)
-        return err_set(e, AGW_ESTORE, "%s: %s", folder, strerror(errno));
-    if (geteuid() == 0 && chown(scratch, info.st_uid, info.st_gid) != 0)
-        return err_set(e, AGW_ESTORE, "%s: %s", scratch, strerror(errno));
-    if (chmod(scratch, mode) != 0)
-        return err_set(e, AGW_ESTORE, "%s: %s", scratch, strerror(errno));
-    return 0;
+        return owner_copy(path, file, info.st_mode & 07777, e);
+    return owner_copy(folder, file, 0640, e);
 }
 
 /* A name that is free: two restores may be of one second. */
@@ -245,7 +238,7 @@ static int replace_under_gate(struct restore *r, const char *scratch, struct err
     snprintf(name, sizeof name, "%s.gate", r->path);
     fresh = stat(name, &info) != 0;
     rc = gate_open(name, &gate, e);
-    if (rc == 0 && fresh)
+    if (rc == 0 && fresh && geteuid() == 0)
         rc = take_owner(r->path, name, e);
     if (rc == 0)
         rc = gate_acquire(gate, GATE_WAIT_MS, e);

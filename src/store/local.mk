@@ -42,6 +42,7 @@ libagw_a_SOURCES += \
   src/store/migrate.c src/store/migrate.h \
   src/store/nightly_facts.c src/store/nightly_facts.h \
   src/store/now.c src/store/now.h \
+  src/store/owner.c src/store/owner.h \
   src/store/overrides.c src/store/overrides.h \
   src/store/store.c src/store/store.h \
   src/store/usage.c src/store/usage.h

@@ -17,6 +17,7 @@
 #include "store/gate.h"
 #include "store/migrate.h"
 #include "store/now.h"
+#include "store/owner.h"
 #include "util/clock.h"
 #include "util/log.h"
 
@@ -87,18 +88,11 @@ static int open_shared(const char *database, struct shm **shm, struct shared **s
     return status;
 }
 
-/* When root was first (agwctl, say), the gateway's user must still be able to open it: it
- * belongs to whom the database belongs. SQLite does the same with its own files. */
+/* When root was first (agwctl, say), the gateway's user must still be able to open it. SQLite
+ * does the same with its own files. */
 static int share_owner(const struct store *store, const char *path, struct err *e)
 {
-    struct stat database, info;
-
-    if (geteuid() != 0 || stat(store->path, &database) != 0 || stat(path, &info) != 0 ||
-        info.st_uid == database.st_uid)
-        return 0;
-    return chown(path, database.st_uid, database.st_gid) == 0
-               ? 0
-               : err_set(e, AGW_ESTORE, "%s: %s", path, strerror(errno));
+    return geteuid() == 0 ? owner_copy(store->path, path, 0, e) : 0;
 }
 
 static int open_beside(struct store *store, struct err *e)

@@ -442,6 +442,20 @@ def test_what_root_makes_belongs_to_the_databases_owner(copy, directory):
     assert copy.stat().st_uid == 65534
 
 
+def test_root_gives_no_other_file_away(copy, directory):
+    """Whoever owns the folder may have laid something in root's way."""
+    victim = directory / "victim"
+    victim.write_text("root's own")
+    os.chown(copy, 65534, 65534)
+    gate = copy.with_name(copy.name + ".gate")
+    for lay in (os.symlink, os.link):
+        gate.unlink(missing_ok=True)
+        lay(victim, gate)
+        answer = on(copy).run("db", "migrate", status=FAILED)
+        assert "link" in answer.stderr
+        assert victim.stat().st_uid == 0 and victim.read_text() == "root's own"
+
+
 def test_who_may_only_read_can_ask(make, directory):
     gateway = make.gateway(gateway={"workers": 1})
     assert ask(gateway) == 200
