@@ -62,6 +62,8 @@ static int end_grants(struct restore *r, struct store *store, struct err *e)
     for (size_t i = 0; rc == 0 && i < list.count; i++) {
         struct audit_row row = new_row(store, "override.revoked");
 
+        if (list.items[i].used_up_at != 0) /* it has ended */
+            continue;
         if (goes_on(r, &list.items[i])) {
             r->kept++;
             continue;

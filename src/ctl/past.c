@@ -4,10 +4,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "ctl/context.h"
 #include "ctl/output.h"
+#include "policy/key_set.h"
 #include "policy/register.h"
 #include "store/configurations.h"
 
@@ -152,6 +154,27 @@ static int base_sources(struct call *call, struct past *past, struct config_sour
     return CTL_FINE;
 }
 
+/* A gateway would not take a file that has the id of a key made at run time. */
+static int refuse_clashes(struct past *past)
+{
+    const struct config_security *security;
+    const struct policy *policy;
+    struct moment now = {.at = past->now};
+    int status = past_policy(past, &now, &policy);
+
+    if (status != CTL_FINE)
+        return status;
+    security = &policy->config->security;
+    for (size_t i = 0; i < policy->runtime->count; i++)
+        for (size_t k = 0; k < security->key_count; k++)
+            if (strcmp(policy->runtime->keys[i].id, security->keys[k].id) == 0)
+                status = call_fail("%s:%d:%d: the key '%s' was made at run time: a gateway would "
+                                   "refuse this file", security->keys[k].place.file,
+                                   security->keys[k].place.line, security->keys[k].place.column,
+                                   security->keys[k].id);
+    return status;
+}
+
 int past_propose_security(struct call *call, struct past *past, const char *file)
 {
     struct config_errors errors = {0};
@@ -166,6 +189,8 @@ int past_propose_security(struct call *call, struct past *past, const char *file
         config_source_free(&sources.component[CONFIG_SECURITY]);
         sources.component[CONFIG_SECURITY] = security;
         status = propose(past, &sources);
+        if (status == CTL_FINE)
+            status = refuse_clashes(past);
     } else {
         config_source_free(&security);
     }

@@ -158,7 +158,7 @@ static struct slot *find(const struct tally *t, uint64_t owner, uint64_t *word)
         if (seen != owner)
             continue;
         *word = atomic_load(&slot->word);
-        if (atomic_load(&slot->owner) == owner)
+        if (atomic_load(&slot->owner) == owner) /* by chance it is given away just now */
             return slot;
     }
     return NULL;
@@ -190,19 +190,20 @@ static struct slot *claim(struct tally *t, uint64_t owner)
     return spare;
 }
 
-static int ask_trail(struct db *db, const struct tally_name *name, int64_t *count,
-                     struct err *e)
+static int ask_uses(struct db *db, const char *id, int64_t period, int64_t *count,
+                    struct err *e)
 {
-    switch (name->kind) {
-    case TALLY_REQUESTS:
-        return usage_requests(db, name->id, name->period, count, e);
-    case TALLY_TOKENS:
-        return usage_tokens(db, name->id, name->period, count, e);
-    case TALLY_USES:
-        return usage_override(db, name->id, NULL, count, e);
-    }
-    return AGW_EINTERNAL;
+    (void)period;
+    return usage_override(db, id, NULL, count, e);
 }
+
+/* What the trail says of each kind. */
+static int (*const ask_trail[])(struct db *db, const char *id, int64_t period, int64_t *count,
+                                struct err *e) = {
+    [TALLY_REQUESTS] = usage_requests,
+    [TALLY_TOKENS] = usage_tokens,
+    [TALLY_USES] = ask_uses,
+};
 
 /* Whoever counted meanwhile asked the trail before, and is right. */
 static void begin_count(struct slot *slot, int64_t period, int64_t count)
@@ -226,7 +227,7 @@ static int seed_locked(struct tally *t, const struct tally_name *name, uint64_t 
 
     if (db == NULL)
         return AGW_ESTORE;
-    status = ask_trail(db, name, &count, e);
+    status = ask_trail[name->kind](db, name->id, name->period, &count, e);
     store_release(t->store, db);
     if (status == 0)
         status = lock_all(t, &db, e);
@@ -318,8 +319,8 @@ int tally_add(struct tally *t, const struct tally_name *name, int64_t by, struct
     while (!change(t, name, by)) {
         int status = counted(t, name, owner_of(name), &slot, &word, e);
 
-        if (status != 0)
-            return status == TALLY_LATER ? 0 : status;
+        if (status < 0)
+            return status;
     }
     return 0;
 }

@@ -496,6 +496,23 @@ def ruin(gateway):
     gateway.database.with_name("gateway.db-wal").unlink(missing_ok=True)
 
 
+def test_restore_leaves_what_is_used_up_so(make, directory):
+    gateway = make.gateway(gateway={"workers": 1})
+    ctl = Agwctl(gateway)
+    override(gateway, "labs/closed-door", max_uses=1)
+    assert ask(gateway, "labs/closed-door") == 200
+    gateway.wait_event("agent.security.override.used_up")
+    backup = directory / "backup.db"
+    ctl.run("db", "backup", backup)
+    gateway.stop()
+    ruin(gateway)
+    report = ctl.json("db restore", backup)
+    assert (report["overrides_kept"], report["overrides_revoked"]) == (0, 0)
+    gateway.start()
+    assert ask(gateway, "labs/closed-door") == 403
+    assert gateway.sql("SELECT state FROM override_history") == [{"state": "used_up"}]
+
+
 def test_restore_in_place_of_a_broken_or_missing_database(make, directory):
     gateway = make.gateway(gateway={"workers": 1})
     override(gateway, "labs/closed-door", 3600)

@@ -153,6 +153,18 @@ def test_a_broken_proposal(ctl, directory, text, said):
     assert said in answer.stderr and answer.stdout == ""
 
 
+def test_a_proposal_with_the_id_of_a_run_time_key(used, ctl, directory):
+    call(used, "POST", "/security/keys", {"id": "ci"})
+    text = (used.conf / "security.yaml").read_text() + "- {id: ci, key: sk-test-ci-71}\n"
+    path = directory / "proposal.yaml"
+    path.write_text(text)
+    answer = ctl.run("replay", "--security", path, status=FAILED)
+    assert f"proposal.yaml:{len(text.splitlines())}:" in answer.stderr
+    assert "'ci' was made at run time" in answer.stderr
+    assert call(used, "DELETE", "/security/keys/ci").status == 200
+    ctl.run("replay", "--security", path)
+
+
 def test_what_is_missing(used, ctl, directory, mock):
     ctl.run("replay", "--security", directory / "nothing.yaml", status=FAILED)
     ctl.run("replay", "--security", directory, status=FAILED)

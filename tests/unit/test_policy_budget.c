@@ -166,6 +166,55 @@ static void a_grant_is_passed_over_once_it_is_spent(void **state)
     tally_close(&tally);
 }
 
+/* An override that cannot be counted must not be taken for one that has uses left. */
+static void watching_may_fail(void **state)
+{
+    struct fixture *f = *state;
+    struct tally *tally;
+    struct override items[4] = {grant(f, "ovr_free", 0), grant(f, "ovr_past", 3),
+                                grant(f, "ovr_limited", 3), grant(f, "ovr_more", 3)};
+    struct override_list list = {.count = 4, .items = items};
+    struct store *other;
+    struct db *db;
+    struct err e;
+
+    items[1].used_up_at = 1;
+    store_close(&f->store);
+    f->options.gate_wait_ms = 50;
+    f->store = fixture_open(f);
+    tally = open_tally(f);
+    other = fixture_open(f);
+    db = store_acquire(other, &e);
+    assert_int_equal(store_write_begin(other, db, &e), 0);
+    assert_int_equal(budget_watch(tally, &list, &e), AGW_ESTORE);
+    store_write_rollback(other, db);
+    store_release(other, db);
+    store_close(&other);
+    assert_int_equal(budget_watch(tally, &list, &e), 0);
+    assert_int_equal(budget_uses(tally, &items[1]), -1); /* nobody asks any more */
+    assert_int_equal(budget_uses(tally, &items[2]), 0);
+    assert_int_equal(budget_uses(tally, &items[3]), 0);
+    tally_close(&tally);
+}
+
+/* Ids are never used again; if one were, nothing would be granted. */
+static void an_earlier_end_of_the_same_grant_has_no_use(void **state)
+{
+    struct fixture *f = *state;
+    struct tally *tally = open_tally(f);
+    struct override o = grant(f, "ovr_twice", 3);
+    bool taken;
+    struct err e;
+
+    o.expires_at += 2 * (int64_t)DAY;
+    assert_int_equal(budget_take_use(tally, &o, &taken, &e), 0);
+    assert_true(taken);
+    o.expires_at -= 2 * (int64_t)DAY;
+    assert_int_equal(budget_take_use(tally, &o, &taken, &e), 0);
+    assert_false(taken);
+    tally_close(&tally);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +224,8 @@ int main(void)
         TEST(yesterday_is_over),
         TEST(a_budget_that_comes_back_knows_what_was_used_meanwhile),
         TEST(a_grant_is_passed_over_once_it_is_spent),
+        TEST(watching_may_fail),
+        TEST(an_earlier_end_of_the_same_grant_has_no_use),
     };
 
     return cmocka_run_group_tests_name("policy/budget", tests, NULL, NULL);

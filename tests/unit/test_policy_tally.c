@@ -18,6 +18,7 @@
 #include "policy/tally.h"
 #include "store/usage.h"
 #include "store_fixture.h"
+#include "util/sha.h"
 
 enum { SLOTS = 1 << 17, REGION_SIZE = 64 + 16 * SLOTS, COUNT_BITS = 44 };
 
@@ -156,6 +157,9 @@ static void adding_noting_giving_back(void **state)
     assert_int_equal(count_of(tally, other), 10);
     tally_note(tally, &other, -11); /* never below nothing */
     assert_int_equal(count_of(tally, other), 0);
+    tally_note(tally, &(struct tally_name){TALLY_TOKENS, "o", day + 1}, 5); /* not yet */
+    assert_int_equal(tally_peek(tally, &(struct tally_name){TALLY_TOKENS, "o", day + 1}), -1);
+    assert_int_equal(tally_peek(tally, &(struct tally_name){TALLY_TOKENS, "o", day - 1}), 0);
     tally_note(tally, &other, INT64_MAX);
     tally_note(tally, &other, INT64_MAX); /* nor past what the word holds */
     assert_int_equal(count_of(tally, other), (INT64_C(1) << COUNT_BITS) - 1);
@@ -406,21 +410,172 @@ static void a_killed_process_gives_nothing_back(void **state)
     tally_close(&tally);
 }
 
+/* ---- who waits for the gate finds that others were quicker ---- */
+
+struct holder {
+    struct fixture *fixture;
+    struct store *store;
+    struct db *db;
+};
+
+/* Holds the gate as another process does. */
+static struct holder hold_gate(struct fixture *f)
+{
+    struct holder h = {.fixture = f, .store = fixture_open(f)};
+    struct err e;
+
+    h.db = store_acquire(h.store, &e);
+    assert_non_null(h.db);
+    assert_int_equal(store_write_begin(h.store, h.db, &e), 0);
+    return h;
+}
+
+static void release_gate(struct holder *h)
+{
+    store_write_rollback(h->store, h->db);
+    store_release(h->store, h->db);
+    store_close(&h->store);
+}
+
+struct waiter {
+    struct fixture *fixture;
+    struct tally *tally;
+    struct tally_name name;
+    int taken;
+};
+
+static void *take_one(void *arg)
+{
+    struct waiter *w = arg;
+
+    w->taken = take(w->tally, w->name, 6);
+    return NULL;
+}
+
+static void *open_one(void *arg)
+{
+    struct waiter *w = arg;
+
+    w->tally = open_tally(w->fixture->store);
+    return NULL;
+}
+
+/* Another process begins the count while two threads of this one wait to. */
+static void a_count_that_was_begun_meanwhile_counts(void **state)
+{
+    struct fixture *f = *state;
+    struct tally *tally = open_tally(f->store);
+    struct waiter waiters[2];
+    pthread_t threads[2];
+    struct holder holder = hold_gate(f);
+    uint64_t *slots = (uint64_t *)(void *)(region_of(f) + 64), owner;
+    unsigned char digest[SHA_SIZE];
+
+    for (int i = 0; i < 2; i++) {
+        waiters[i] = (struct waiter){f, tally, {TALLY_REQUESTS, "k", today(f)}, 0};
+        pthread_create(&threads[i], NULL, take_one, &waiters[i]);
+    }
+    usleep(100000);
+    sha_256("0:k", 3, digest);
+    memcpy(&owner, digest, sizeof owner);
+    owner |= UINT64_C(1) << 63;
+    slots[2 * (owner % SLOTS) + 1] = (uint64_t)today(f) << COUNT_BITS | 5;
+    slots[2 * (owner % SLOTS)] = owner;
+    release_gate(&holder);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(waiters[0].taken + waiters[1].taken, 1);
+    tally_close(&tally);
+}
+
+/* Two processes are the first of a boot: what the quicker one counts is not wiped out. */
+static void a_boot_begins_once(void **state)
+{
+    struct fixture *f = *state;
+    struct tally *tally = open_tally(f->store);
+    struct tally_name name = {TALLY_REQUESTS, "k", today(f)};
+    struct waiter waiter = {.fixture = f};
+    struct holder holder = hold_gate(f);
+    pthread_t thread;
+
+    region_of(f)[0] ^= 1;
+    pthread_create(&thread, NULL, open_one, &waiter);
+    usleep(100000);
+    region_of(f)[0] ^= 1;
+    release_gate(&holder);
+    pthread_join(thread, NULL);
+    assert_true(take(tally, name, 2));
+    assert_int_equal(count_of(waiter.tally, name), 1);
+    tally_close(&waiter.tally);
+    tally_close(&tally);
+}
+
+/* The gate cannot be had in time: nothing is granted, and nothing is lost. */
+static void a_gate_that_does_not_open_grants_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct tally *tally = open_tally(f->store), *other;
+    struct tally_name name = {TALLY_TOKENS, "k", today(f)};
+    struct holder holder;
+    bool taken;
+    struct err e;
+
+    tally_close(&tally);
+    store_close(&f->store);
+    f->options.gate_wait_ms = 50;
+    f->store = fixture_open(f);
+    tally = open_tally(f->store);
+    holder = hold_gate(f);
+    assert_int_equal(tally_take(tally, &name, 1, &taken, &e), AGW_ESTORE);
+    assert_int_equal(tally_add(tally, &name, 1, &e), AGW_ESTORE);
+    region_of(f)[0] ^= 1;
+    assert_int_equal(tally_open(f->store, &other, &e), AGW_ESTORE);
+    assert_null(other);
+    region_of(f)[0] ^= 1;
+    release_gate(&holder);
+    assert_int_equal(take_all(tally, name, 2), 2);
+    tally_close(&tally);
+}
+
 /* ---- bad days ---- */
+
+enum { HELD_MAX = 1024 };
 
 struct trial {
     struct fixture *f;
+    struct db *held[HELD_MAX];
+    int held_count;
     struct tally *tally;
     int status, opened;
     bool taken;
-    int granted;
+    char id[16]; /* another one for each run */
+    int runs;
+    char *region;
 };
+
+/* Keeps the idle connections, so that each run must open one. */
+static void hold_connections(struct trial *t, int more)
+{
+    struct err e;
+
+    while (more-- > 0) {
+        assert_true(t->held_count < HELD_MAX);
+        t->held[t->held_count++] = store_acquire(t->f->store, &e);
+    }
+}
+
+static void release_connections(struct trial *t)
+{
+    while (t->held_count > 0)
+        store_release(t->f->store, t->held[--t->held_count]);
+}
 
 static void try_to_open(void *arg)
 {
     struct trial *t = arg;
     struct err e;
 
+    t->region[0] ^= 1; /* a first start after a reboot has more to do */
     t->opened = tally_open(t->f->store, &t->tally, &e);
 }
 
@@ -430,22 +585,30 @@ static void check_open(void *arg)
 
     assert_int_equal(t->opened == 0, t->tally != NULL);
     tally_close(&t->tally);
+    hold_connections(t, 1);
 }
 
 static void T32_opening_may_fail(void **state)
 {
-    struct trial t = {.f = *state};
+    static struct trial t;
 
-    assert_true(inject_each(INJECT_MEMORY | INJECT_SYSTEM, try_to_open, check_open, &t) > 2);
+    t = (struct trial){.f = *state};
+    t.tally = open_tally(t.f->store);
+    tally_close(&t.tally);
+    hold_connections(&t, 4);
+    t.region = region_of(t.f);
+    assert_true(inject_each(INJECT_MEMORY | INJECT_SYSTEM | INJECT_SQLITE, try_to_open,
+                            check_open, &t) > 9);
     try_to_open(&t);
     assert_int_equal(t.opened, 0);
     tally_close(&t.tally);
+    release_connections(&t);
 }
 
 static void try_to_take(void *arg)
 {
     struct trial *t = arg;
-    struct tally_name name = {TALLY_REQUESTS, "k", today(t->f)};
+    struct tally_name name = {TALLY_REQUESTS, t->id, today(t->f)};
     struct err e;
 
     t->status = tally_take(t->tally, &name, 1, &t->taken, &e);
@@ -457,19 +620,24 @@ static void check_take(void *arg)
 
     assert_true(t->status == 0 || t->status == AGW_ESTORE || t->status == AGW_ENOMEM);
     assert_true(t->status == 0 || !t->taken);
-    t->granted += t->taken;
+    /* not taken twice, and not lost */
+    assert_int_equal(take(t->tally, (struct tally_name){TALLY_REQUESTS, t->id, today(t->f)}, 1),
+                     !t->taken);
+    snprintf(t->id, sizeof t->id, "run-%d", t->runs++);
+    hold_connections(t, 1);
 }
 
 /* When the trail cannot be asked nothing is taken, and nothing twice. */
 static void T32_asking_the_trail_may_fail(void **state)
 {
-    struct trial t = {.f = *state};
+    static struct trial t;
 
+    t = (struct trial){.f = *state};
     t.tally = open_tally(t.f->store);
-    assert_true(inject_each(INJECT_SQLITE | INJECT_MEMORY, try_to_take, check_take, &t) > 2);
-    try_to_take(&t);
-    check_take(&t);
-    assert_int_equal(t.granted, 1);
+    hold_connections(&t, 4);
+    assert_true(inject_each(INJECT_SQLITE | INJECT_MEMORY, try_to_take, check_take, &t) > 9);
+    assert_true(t.taken); /* the last run needed no failure */
+    release_connections(&t);
     tally_close(&t.tally);
 }
 
@@ -487,6 +655,9 @@ int main(void)
         TEST(ten_thousand_keys),
         TEST(many_processes_take_exactly_the_limit_of_each_day),
         TEST(a_killed_process_gives_nothing_back),
+        TEST(a_count_that_was_begun_meanwhile_counts),
+        TEST(a_boot_begins_once),
+        TEST(a_gate_that_does_not_open_grants_nothing),
         TEST(T32_opening_may_fail),
         TEST(T32_asking_the_trail_may_fail),
     };
