@@ -27,7 +27,7 @@ static size_t read_overrides(const json_t *one, struct override *items)
 
         assert_true(i < OVERRIDES_MAX);
         *o = (struct override){0};
-        snprintf(o->id, sizeof o->id, "ovr_%zu", i);
+        snprintf(o->id, sizeof o->id, "ovr_%u", (unsigned)i);
         o->pattern = (char *)cases_text(entry, "pattern", NULL);
         o->key_id = (char *)cases_text(entry, "key", NULL);
         o->expires_at = NOW + 1000 * cases_integer(entry, "lasts", 1);

@@ -212,7 +212,8 @@ static void a_lost_file_costs_only_what_the_trail_does_not_know(void **state)
     tally_close(&tally);
 }
 
-static char *region_of(const struct fixture *f)
+/* As words: the boot id's hash, and from the 9th on owner and count of each slot. */
+static _Atomic uint64_t *region_of(const struct fixture *f)
 {
     void *region;
     struct err e;
@@ -234,7 +235,7 @@ static void after_a_reboot_the_trail_is_asked(void **state)
     for (int i = 0; i < 5; i++)
         append(f, "decision", "k", day, NULL);
     tally_close(&tally);
-    region_of(f)[0] ^= 1; /* the boot id's hash */
+    atomic_fetch_xor(&region_of(f)[0], 2); /* the boot id's hash */
     tally = open_tally(f->store);
     assert_int_equal(count_of(tally, name), 5);
     tally_close(&tally);
@@ -247,7 +248,7 @@ static void a_full_table(void **state)
     struct tally *tally = open_tally(f->store);
     int64_t day = today(f);
     struct tally_name name = {TALLY_REQUESTS, "k", day};
-    uint64_t *slots = (uint64_t *)(void *)(region_of(f) + 64);
+    _Atomic uint64_t *slots = region_of(f) + 8;
     struct err e;
     bool taken;
 
@@ -468,7 +469,8 @@ static void a_count_that_was_begun_meanwhile_counts(void **state)
     struct waiter waiters[2];
     pthread_t threads[2];
     struct holder holder = hold_gate(f);
-    uint64_t *slots = (uint64_t *)(void *)(region_of(f) + 64), owner;
+    _Atomic uint64_t *slots = region_of(f) + 8;
+    uint64_t owner;
     unsigned char digest[SHA_SIZE];
 
     for (int i = 0; i < 2; i++) {
@@ -498,10 +500,10 @@ static void a_boot_begins_once(void **state)
     struct holder holder = hold_gate(f);
     pthread_t thread;
 
-    region_of(f)[0] ^= 1;
+    atomic_fetch_xor(&region_of(f)[0], 2);
     pthread_create(&thread, NULL, open_one, &waiter);
     usleep(100000);
-    region_of(f)[0] ^= 1;
+    atomic_fetch_xor(&region_of(f)[0], 2);
     release_gate(&holder);
     pthread_join(thread, NULL);
     assert_true(take(tally, name, 2));
@@ -528,10 +530,10 @@ static void a_gate_that_does_not_open_grants_nothing(void **state)
     holder = hold_gate(f);
     assert_int_equal(tally_take(tally, &name, 1, &taken, &e), AGW_ESTORE);
     assert_int_equal(tally_add(tally, &name, 1, &e), AGW_ESTORE);
-    region_of(f)[0] ^= 1;
+    atomic_fetch_xor(&region_of(f)[0], 2);
     assert_int_equal(tally_open(f->store, &other, &e), AGW_ESTORE);
     assert_null(other);
-    region_of(f)[0] ^= 1;
+    atomic_fetch_xor(&region_of(f)[0], 2);
     release_gate(&holder);
     assert_int_equal(take_all(tally, name, 2), 2);
     tally_close(&tally);
@@ -550,7 +552,7 @@ struct trial {
     bool taken;
     char id[16]; /* another one for each run */
     int runs;
-    char *region;
+    _Atomic uint64_t *region;
 };
 
 /* Keeps the idle connections, so that each run must open one. */
@@ -575,7 +577,7 @@ static void try_to_open(void *arg)
     struct trial *t = arg;
     struct err e;
 
-    t->region[0] ^= 1; /* a first start after a reboot has more to do */
+    atomic_fetch_xor(&t->region[0], 2); /* a first start after a reboot has more to do */
     t->opened = tally_open(t->f->store, &t->tally, &e);
 }
 
