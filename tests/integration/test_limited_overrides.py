@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from agwctl import Agwctl
 from gateway import KEYS
 from procs import wait_until
 from wire import chat, request, stream, together
@@ -104,6 +105,9 @@ def test_the_next_rule_decides_when_it_is_used_up(make, admin_for):
     assert sources == ["override", "api_key", "api_key"]
     text = request(admin.port, "GET", "/metrics", key=ADMIN).body.decode()
     assert re.search(r"^agent_gateway_override_uses_total 4$", text, re.M)
+    # Each of them comes out the same when it is explained afterwards.
+    for tag in [f"turn-{n}" for n in range(4)] + [f"own-{n}" for n in range(3)]:
+        assert Agwctl(gateway).json("explain", "--request", tag)["reproduced"] is True, tag
 
 
 @pytest.mark.alone
