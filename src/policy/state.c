@@ -12,6 +12,7 @@
 #include "store/configurations.h"
 #include "store/metrics.h"
 #include "util/log.h"
+#include "util/permit.h"
 
 /* A configuration and what was derived from it; shared by the snapshots of one generation. */
 struct basis {
@@ -305,7 +306,7 @@ int policy_acquire(struct policy_state *state, struct policy **policy, struct er
     int status = 0;
 
     *policy = NULL;
-    pthread_mutex_lock(&state->lock);
+    permit_lock(&state->lock); /* reading anew may wait for the gate */
     if (store_revision(state->store) != state->current->policy.revision)
         status = refresh(state, e);
     if (status == 0) {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "store/usage.h"
+#include "util/permit.h"
 #include "util/proc.h"
 #include "util/sha.h"
 
@@ -250,7 +251,7 @@ static int counted(struct tally *t, const struct tally_name *name, uint64_t owne
 
     *slot = find(t, owner, word);
     while (*slot == NULL || period_of(*word) < name->period) {
-        pthread_mutex_lock(&t->lock);
+        permit_lock(&t->lock);
         *slot = find(t, owner, word);
         if (*slot == NULL || period_of(*word) < name->period)
             status = seed_locked(t, name, owner, e);

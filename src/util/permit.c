@@ -2,7 +2,6 @@
 /* Lets few threads run so that each runs fast. */
 #include "util/permit.h"
 
-#include <pthread.h>
 #include <stddef.h>
 
 #include "util/futex.h"
@@ -130,6 +129,15 @@ void permit_wait_end(void)
         return;
     acquire();
     waiting = false;
+}
+
+void permit_lock(pthread_mutex_t *mutex)
+{
+    if (pthread_mutex_trylock(mutex) == 0)
+        return;
+    permit_wait_begin();
+    pthread_mutex_lock(mutex);
+    permit_wait_end();
 }
 
 struct permit_sleeper *permit_sleeper(void)

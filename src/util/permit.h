@@ -12,6 +12,7 @@
 #ifndef AGW_UTIL_PERMIT_H
 #define AGW_UTIL_PERMIT_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,6 +26,10 @@ void permit_drop(void);
 /* Around a wait: gives the permit back, and takes one again. */
 void permit_wait_begin(void);
 void permit_wait_end(void);
+
+/* Locks a mutex whose holder may wait (for the database, say), and so for a permit: who kept
+ * one while waiting for the mutex would keep it from that holder for ever. */
+void permit_lock(pthread_mutex_t *mutex);
 
 /* A wait that another thread ends, in three steps:
  *   s = permit_sleeper();         then let the other know of s, and

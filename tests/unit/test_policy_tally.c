@@ -18,6 +18,7 @@
 #include "policy/tally.h"
 #include "store/usage.h"
 #include "store_fixture.h"
+#include "util/permit.h"
 #include "util/sha.h"
 
 enum { SLOTS = 1 << 17, REGION_SIZE = 64 + 16 * SLOTS, COUNT_BITS = 44 };
@@ -539,6 +540,51 @@ static void a_gate_that_does_not_open_grants_nothing(void **state)
     tally_close(&tally);
 }
 
+/* ---- permits ---- */
+
+enum { ASKING = 3 };
+
+static void *ask_with_a_permit(void *arg)
+{
+    static atomic_int names;
+    struct tally *tally = arg;
+    char id[16];
+
+    snprintf(id, sizeof id, "k%d", atomic_fetch_add(&names, 1));
+    permit_take();
+    count_of(tally, (struct tally_name){TALLY_REQUESTS, id, 1 << 15});
+    permit_drop();
+    return NULL;
+}
+
+/* One permit; whoever asks the trail waits for the gate. */
+static void ask_behind_the_gate(void *arg)
+{
+    struct fixture *f = arg;
+    struct store *store = fixture_open(f);
+    struct tally *tally = open_tally(store);
+    pthread_t threads[ASKING];
+    struct holder holder;
+
+    alarm(30);
+    permit_init(1);
+    holder = hold_gate(f);
+    for (int i = 0; i < ASKING; i++)
+        pthread_create(&threads[i], NULL, ask_with_a_permit, tally);
+    usleep(200000);
+    release_gate(&holder);
+    for (int i = 0; i < ASKING; i++)
+        pthread_join(threads[i], NULL);
+    tally_close(&tally);
+    store_close(&store);
+}
+
+/* Who waits for another thread's answer keeps no permit: that thread needs one to go on. */
+static void asking_holds_up_nobody_for_ever(void **state)
+{
+    assert_int_equal(fixture_wait(fixture_fork(ask_behind_the_gate, *state)), 0);
+}
+
 /* ---- bad days ---- */
 
 enum { HELD_MAX = 1024 };
@@ -660,6 +706,7 @@ int main(void)
         TEST(a_count_that_was_begun_meanwhile_counts),
         TEST(a_boot_begins_once),
         TEST(a_gate_that_does_not_open_grants_nothing),
+        TEST(asking_holds_up_nobody_for_ever),
         TEST(T32_opening_may_fail),
         TEST(T32_asking_the_trail_may_fail),
     };

@@ -111,6 +111,38 @@ static void waiting_threads_do_not_hold_others_up(void **state)
         pthread_join(threads[i], NULL);
 }
 
+static void *lock_once(void *mutex)
+{
+    permit_take();
+    atomic_fetch_add(&waiting, 1);
+    permit_lock(mutex);
+    pthread_mutex_unlock(mutex);
+    permit_drop();
+    return NULL;
+}
+
+static void who_waits_for_a_mutex_keeps_no_permit(void **state)
+{
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t thread;
+
+    (void)state;
+    permit_init(1);
+    atomic_store(&waiting, 0);
+    permit_take();
+    permit_lock(&mutex);
+    permit_wait_begin(); /* as its holder may */
+    assert_int_equal(pthread_create(&thread, NULL, lock_once, &mutex), 0);
+    while (atomic_load(&waiting) == 0)
+        usleep(1000);
+    permit_wait_end(); /* would hang if the other had kept it */
+    pthread_mutex_unlock(&mutex);
+    permit_drop();
+    pthread_join(thread, NULL);
+    permit_take();
+    permit_drop();
+}
+
 static void a_thread_that_took_none_passes_through(void **state)
 {
     (void)state;
@@ -288,6 +320,7 @@ int main(void)
         cmocka_unit_test(without_init_nothing_waits),
         cmocka_unit_test(never_more_than_permitted),
         cmocka_unit_test(waiting_threads_do_not_hold_others_up),
+        cmocka_unit_test(who_waits_for_a_mutex_keeps_no_permit),
         cmocka_unit_test(a_thread_that_took_none_passes_through),
         cmocka_unit_test(less_than_one_is_one),
         cmocka_unit_test(a_woken_thread_gets_its_permit_first),
