@@ -41,6 +41,9 @@ const struct command *const commands[] = {
     &cmd_override_create,
     &cmd_override_revoke,
     &cmd_replay,
+    &cmd_tools_list,
+    &cmd_tools_call,
+    &cmd_tools_test,
     &cmd_usage,
     NULL,
 };

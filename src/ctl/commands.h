@@ -16,6 +16,7 @@ extern const struct command cmd_key_list, cmd_key_create, cmd_key_rotate, cmd_ke
 extern const struct command cmd_explain;
 extern const struct command cmd_override_list, cmd_override_create, cmd_override_revoke;
 extern const struct command cmd_replay;
+extern const struct command cmd_tools_list, cmd_tools_call, cmd_tools_test;
 extern const struct command cmd_usage;
 
 #endif

@@ -21,6 +21,7 @@ libagw_a_SOURCES += \
   src/ctl/cmd_key.c \
   src/ctl/cmd_override.c \
   src/ctl/cmd_replay.c \
+  src/ctl/cmd_tools.c \
   src/ctl/cmd_usage.c \
   src/ctl/command.h \
   src/ctl/commands.c src/ctl/commands.h \
@@ -76,6 +77,9 @@ schemas = \
   doc/schemas/agwctl-override-list.json \
   doc/schemas/agwctl-override-revoke.json \
   doc/schemas/agwctl-replay.json \
+  doc/schemas/agwctl-tools-call.json \
+  doc/schemas/agwctl-tools-list.json \
+  doc/schemas/agwctl-tools-test.json \
   doc/schemas/agwctl-usage.json
 schemasdir = $(docdir)/doc/schemas
 dist_schemas_DATA = $(schemas)

@@ -268,8 +268,8 @@ static struct slot *make_slot(struct toolset *set, struct config *config, size_t
         return NULL;
     }
     slot->settled = !source_lists(slot->source);
-    if (!slot->settled || slot->source->provider == NULL)
-        return slot;
+    if (!slot->settled || entry->provider == TOOL_MCP)
+        return slot; /* which tools it has, its server says */
     buf_init(&notes, NOTES_MAX);
     slot->tools = source_tools(slot->source, NULL, &slot->count, &notes);
     slot->notes = notes.length > 0 ? buf_take(&notes) : NULL;

@@ -380,7 +380,7 @@ static size_t count_fitting(struct check *c, const struct node_list *list, size_
             closest = here;
     }
     c->problem = outer;
-    if (count == 0)
+    if (count == 0 || c->exhausted)
         *outer = closest;
     return count;
 }

@@ -27,6 +27,7 @@ unit_tests += \
   tests/unit/test_util_glob \
   tests/unit/test_util_json_limits \
   tests/unit/test_util_json_memory \
+  tests/unit/test_util_json_schema \
   tests/unit/test_util_json_text \
   tests/unit/test_util_log \
   tests/unit/test_util_permit \
@@ -42,6 +43,7 @@ tests_unit_test_util_futex_SOURCES = tests/unit/test_util_futex.c
 tests_unit_test_util_glob_SOURCES = tests/unit/test_util_glob.c
 tests_unit_test_util_json_limits_SOURCES = tests/unit/test_util_json_limits.c
 tests_unit_test_util_json_memory_SOURCES = tests/unit/test_util_json_memory.c
+tests_unit_test_util_json_schema_SOURCES = tests/unit/test_util_json_schema.c
 tests_unit_test_util_json_text_SOURCES = tests/unit/test_util_json_text.c
 tests_unit_test_util_log_SOURCES = tests/unit/test_util_log.c
 tests_unit_test_util_permit_SOURCES = tests/unit/test_util_permit.c

@@ -16,6 +16,7 @@ integration_files = \
   tests/integration/test_agwctl_nightly.py \
   tests/integration/test_agwctl_replay.py \
   tests/integration/test_agwctl_override.py \
+  tests/integration/test_agwctl_tools.py \
   tests/integration/test_agwctl_usage.py \
   tests/integration/test_audit_unavailable.py \
   tests/integration/test_budget.py \

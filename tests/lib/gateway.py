@@ -147,7 +147,8 @@ class Gateway:
     """
 
     def __init__(self, directory, mock, gateway=None, security=None, agents=None,
-                 upstreams=None, mode="listen", environment=None, name="gateway"):
+                 upstreams=None, mode="listen", environment=None, name="gateway",
+                 tools=None):
         self.directory = pathlib.Path(directory)
         self.mode, self.name, self.mock = mode, name, mock
         self.conf, self.run = self.directory / "conf", self.directory / "run"
@@ -166,6 +167,7 @@ class Gateway:
         self.security = merge(default_security(), security)
         self.agents = merge(default_agents(), agents)
         self.upstreams = merge(default_upstreams(mock), upstreams) if mock else upstreams
+        self.tools = {"version": 1, "tools": [], **(tools or {})}
         self.environment = {**os.environ, "AGW_TEST_UPSTREAM_KEY": UPSTREAM_SECRET,
                             **(environment or {})}
         self.write_all()
@@ -186,7 +188,7 @@ class Gateway:
         self.write("security", self.security)
         self.write("agents", self.agents)
         self.write("upstreams", self.upstreams)
-        self.write("tools", {"version": 1, "tools": []})
+        self.write("tools", self.tools)
 
     # -- processes ----------------------------------------------------------------------
 
