@@ -129,7 +129,7 @@ static json_t *role_names(unsigned roles)
 /* "post_security_keys_id_rotate" */
 static json_t *operation_id(const struct route *route)
 {
-    char name[128];
+    char name[128] = "";
     size_t n = 0;
 
     for (const char *c = route->method; *c != '\0' && n < sizeof name - 1; c++)

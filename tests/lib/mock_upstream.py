@@ -16,7 +16,6 @@ the answer was complete ("cancelled"). Only the standard library is used.
 """
 import asyncio
 import functools
-import gzip
 import json
 import re
 import socket
@@ -24,6 +23,7 @@ import struct
 import sys
 import time
 import urllib.parse
+import zlib
 
 TEXT = ["Hello", " from", " the", " mock", "."]
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
@@ -265,7 +265,16 @@ async def do_forged(call):
 
 @functools.cache
 def gzip_bomb():
-    return gzip.compress(b"0" * (100 << 20), 6)
+    """100 MiB of zeros, made from one compressed piece: a busy machine takes seconds to
+    compress them all, longer than the gateway would wait."""
+    pieces, piece = 100, bytes(1 << 20)
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = deflate.compress(piece) + deflate.flush(zlib.Z_FULL_FLUSH)
+    checksum = 0
+    for _ in range(pieces):
+        checksum = zlib.crc32(piece, checksum)
+    header, end = b"\x1f\x8b\x08\0\0\0\0\0\0\xff", b"\x03\0"
+    return header + packed * pieces + end + struct.pack("<II", checksum, pieces * len(piece))
 
 
 async def do_gzip_bomb(call):
