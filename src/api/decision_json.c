@@ -78,3 +78,12 @@ json_t *decision_json(const struct decision_subject *s, const struct decision *d
     }
     return json;
 }
+
+json_t *decision_json_tool(const char *tool, bool exists, const struct decision *d)
+{
+    return json_pack("{s:s,s:b,s:s,s:b,s:s,s:o,s:o,s:s,s:o}", "name", tool, "exists", exists,
+                     "decision", d->allowed ? "allow" : "deny", "allowed", d->allowed, "source",
+                     decision_source_name(d->source), "pattern", json_values_text(d->pattern),
+                     "rule", decision_json_place(&d->place), "list",
+                     d->steps[d->step_count - 1].rule, "trace", trace_json(d));
+}

@@ -28,4 +28,8 @@ json_t *decision_json_place(const struct config_place *place);
 /* Where the rule that decided is written: the same, or the override's id. */
 json_t *decision_json_rule(const struct decision *decision);
 
+/* {"name","exists","decision","allowed","source","pattern","rule","list","trace"}: what
+ * decide_tool() said; `list` decided. */
+json_t *decision_json_tool(const char *tool, bool exists, const struct decision *decision);
+
 #endif

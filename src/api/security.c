@@ -6,14 +6,16 @@
 #include "api/json_values.h"
 #include "api/refresh.h"
 #include "policy/budget.h"
+#include "policy/decide_tool.h"
 #include "policy/explain.h"
 #include "util/glob.h"
 
 static const struct field preview_fields[] = {
     {"agent", FIELD_TEXT, true, 1, GLOB_MAX},
     {"key_id", FIELD_TEXT, false, 1, 128},
+    {"tool", FIELD_TEXT, false, 1, GLOB_MAX},
 };
-const struct field_set security_preview_fields = {preview_fields, 2, true};
+const struct field_set security_preview_fields = {preview_fields, 3, true};
 
 /* Decides for the named key, by default the caller's; never for nobody. */
 int security_preview_target(struct exchange *x)
@@ -21,7 +23,7 @@ int security_preview_target(struct exchange *x)
     const struct config_key *key = x->key;
     const char *key_id;
 
-    if (fields_check(x->body, preview_fields, 2, true, &x->err) != 0)
+    if (fields_check(x->body, preview_fields, 3, true, &x->err) != 0)
         return AGW_EINVALID;
     key_id = fields_text(x->body, "key_id");
     if (key_id != NULL)
@@ -35,6 +37,22 @@ int security_preview_target(struct exchange *x)
     return 0;
 }
 
+/* May the agent call this tool, when the key asks it to? */
+static json_t *preview_tool(struct exchange *x, const char *name)
+{
+    struct tool *tool = toolset_find(x->api->toolset, name);
+    bool local = tool != NULL && tool->config->provider == TOOL_LOCAL;
+    struct decide_tool subject = {.tool = name, .agent = x->agent_id,
+                                  .command = local ? tool->config->command[0] : NULL};
+    struct decision decision;
+    json_t *json;
+
+    decide_tool(&x->policy->config->security, x->decided_for, &subject, &decision);
+    json = decision_json_tool(name, tool != NULL, &decision);
+    tool_release(&tool);
+    return json;
+}
+
 int security_preview(struct exchange *x)
 {
     const struct override *o = x->decision.override;
@@ -46,8 +64,11 @@ int security_preview(struct exchange *x)
         .uses = o == NULL ? -1 : budget_uses(x->api->tally, o),
         .status = explain_status(x->decided_for, x->agent != NULL && x->agent->available,
                                  &x->decision, x->decided_at)};
+    const char *tool = fields_text(x->body, "tool");
 
     x->answer.json = decision_json(&subject, &x->decision);
+    if (x->answer.json != NULL && tool != NULL)
+        json_object_set_new(x->answer.json, "tool", preview_tool(x, tool));
     return x->answer.json == NULL ? err_set(&x->err, AGW_ENOMEM, "preview") : 0;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/build.h"
+#include "util/glob.h"
 
 /* "package.module:function", as Python and Node name what they import. */
 const char *agents_check_module(const char *text)
@@ -31,7 +32,18 @@ void agents_take_tool_choice(struct build *b, const struct option *option,
     build_error(b, node, "'%s' must be auto, none, required or a mapping", option->path);
 }
 
-/* By its own name; of an MCP server with several tools also as SERVER.TOOL or SERVER.*. */
+/* Whether a pattern could match SERVER.TOOL: which tools a server has is known when it runs. */
+static bool could_match(const char *pattern, const char *server)
+{
+    size_t fixed = strcspn(pattern, "*?["), length = strlen(server);
+
+    return pattern[fixed] != '\0' &&
+           strncmp(pattern, server, fixed < length ? fixed : length) == 0 &&
+           (fixed <= length || pattern[length] == '.');
+}
+
+/* By its own name or a pattern of it; of an MCP server with several tools also as SERVER.TOOL or
+ * a pattern of that. */
 static bool tool_exists(const struct config *c, const char *name)
 {
     for (size_t i = 0; i < c->tool_count; i++) {
@@ -40,11 +52,13 @@ static bool tool_exists(const struct config *c, const char *name)
 
         if (length == 0)
             continue;
-        if (strcmp(tool->name, name) == 0)
+        if (strcmp(tool->name, name) == 0 || glob_match(name, tool->name))
             return true;
         if (tool->provider == TOOL_MCP && tool->method != NULL &&
-            strcmp(tool->method, "*") == 0 && strncmp(tool->name, name, length) == 0 &&
-            name[length] == '.' && name[length + 1] != '\0')
+            strcmp(tool->method, "*") == 0 &&
+            (could_match(name, tool->name) ||
+             (strncmp(tool->name, name, length) == 0 && name[length] == '.' &&
+              name[length + 1] != '\0')))
             return true;
     }
     return false;

@@ -71,3 +71,8 @@ tests_unit_test_policy_tally_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
 unit_tests += tests/unit/test_policy_budget
 tests_unit_test_policy_budget_SOURCES = tests/unit/test_policy_budget.c $(store_fixture)
 tests_unit_test_policy_budget_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_policy_decide_tool
+tests_unit_test_policy_decide_tool_SOURCES = tests/unit/test_policy_decide_tool.c \
+  tests/lib/build_config.c tests/lib/build_config.h
+tests_unit_test_policy_decide_tool_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib

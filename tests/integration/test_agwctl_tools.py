@@ -2,6 +2,7 @@
 """agwctl tools: what is listed, what is called by which policy, and that it is on record."""
 import pytest
 
+import fcgi
 from agwctl import FAILED, FINDING, USAGE, Agwctl
 from gateway import KEYS
 
@@ -67,3 +68,25 @@ def test_usage(ctl):
 
 def test_an_endless_name_is_cut(ctl):
     assert len(ctl.json("tools call", "x" * 5000, status=FINDING)["content"]) < 300
+
+
+@pytest.mark.parametrize("tool, agent, allowed, where", [
+    ("weather", "echo/echo", True, "default.allow_tools"),
+    ("secret", "echo/echo", False, "default.deny_tools"),
+    ("program", "echo/echo", False, "default.local_tools_allowlist"),
+    ("weather", "labs/any", False, "tool_rules.allow_tools"),
+])
+def test_previews_say_the_same(served, tool, agent, allowed, where):
+    answer = fcgi.call(served.socket, "POST", "/security/preview", KEYS["admin"],
+                          {"agent": agent, "tool": tool}).json()["tool"]
+    assert answer["name"] == tool and answer["exists"]
+    assert answer["allowed"] is allowed and answer["list"] == where
+    assert answer["trace"][-1]["rule"] == where
+
+
+def test_the_endpoint_lists_the_same(served, ctl):
+    answer = fcgi.call(served.socket, "GET", "/tools", KEYS["admin"]).json()
+    listed = ctl.json("tools list")["tools"]
+    assert [entry["name"] for entry in answer["tools"]] == [entry["name"] for entry in listed]
+    fresh = fcgi.call(served.socket, "POST", "/tools/refresh", KEYS["admin"]).json()
+    assert fresh["tools"] == answer["tools"]
