@@ -40,6 +40,7 @@ integration_files = \
   tests/integration/test_sqlite_shell.py \
   tests/integration/test_streams.py \
   tests/integration/test_surface.py \
+  tests/integration/test_tools_surface.py \
   tests/integration/test_upstream_faults.py
 
 integration_lib = \

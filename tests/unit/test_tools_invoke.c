@@ -15,6 +15,7 @@
 #include "build_config.h"
 #include "store_fixture.h"
 #include "tools/invoke.h"
+#include "util/log.h"
 
 /* ---- providers of the test ---- */
 
@@ -330,6 +331,52 @@ static void each_call_ends_as_the_table_says(void **state)
     config_release(&config);
 }
 
+/* ---- the log ---- */
+
+/* What is logged of one call with `arguments`, by a configuration of one tool. */
+static char *logged(const char *tools, const char *arguments)
+{
+    struct config *config = build_config_tools(security_text, NULL, tools);
+    struct toolset *set = new_set(config);
+    struct invoke_caller caller = {
+        .toolset = set, .security = &config->security, .key = key_named(config, "k"),
+        .agent = "default/a", .source = "declarative", .watch_fd = -1};
+    struct invoke_request request = {.name = "say", .arguments = arguments,
+                                     .arguments_length = strlen(arguments)};
+    char path[] = "/tmp/agw-log-XXXXXX", *text = calloc(1, 65536);
+    int fd = mkstemp(path);
+    struct tool_result result;
+    struct err e = {0};
+
+    assert_int_equal(log_open(path), 0);
+    assert_int_equal(invoke_tool(&caller, &request, &result, &e), 0);
+    assert_int_equal(log_open(NULL), 0);
+    assert_true(read(fd, text, 65535) > 0);
+    close(fd);
+    unlink(path);
+    tool_result_clear(&result);
+    toolset_free(&set);
+    config_release(&config);
+    return text;
+}
+
+static void arguments_are_logged_on_request_only(void **state)
+{
+    static const char arguments[] = "{\"say\": \"p4ssw0rd\"}";
+    char *text = logged("version: 1\ntools:\n"
+                        "  - {name: say, provider: local, command: [bin/say]}\n", arguments);
+
+    (void)state;
+    assert_non_null(strstr(text, "\"event\":\"tool.invoke\""));
+    assert_non_null(strstr(text, "\"status\":\"ok\""));
+    assert_null(strstr(text, "p4ssw0rd"));
+    free(text);
+    text = logged("version: 1\ntools:\n  - {name: say, provider: local, command: [bin/say],"
+                  " log_arguments: true}\n", arguments);
+    assert_non_null(strstr(text, "\"arguments\":\"{\\\"say\\\": \\\"p4ssw0rd\\\"}\""));
+    free(text);
+}
+
 /* ---- the trail ---- */
 
 static void the_trail_has_each_call(void **state)
@@ -395,6 +442,7 @@ int main(void)
         cmocka_unit_test(a_changed_list_is_asked_for),
         cmocka_unit_test(diagnostics_say_what_is_wrong),
         cmocka_unit_test(each_call_ends_as_the_table_says),
+        cmocka_unit_test(arguments_are_logged_on_request_only),
         cmocka_unit_test_setup_teardown(the_trail_has_each_call, fixture_setup,
                                         fixture_teardown),
     };
