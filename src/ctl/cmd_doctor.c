@@ -32,9 +32,8 @@ static void find_places(struct doctor *d)
         d->gateway = &d->config->gateway;
     else if (context_gateway(d->call, &d->gateway) != CTL_FINE)
         d->gateway = NULL;
-    d->database = d->call->database != NULL ? d->call->database
-                  : d->gateway != NULL      ? d->gateway->database
-                                            : NULL;
+    if (d->call->database != NULL || (d->gateway != NULL && d->gateway->database != NULL))
+        (void)context_database(d->call, &d->database);
 }
 
 static void check_runner(struct doctor *d)

@@ -18,7 +18,7 @@ struct context {
     struct config_sources sources;
     struct config *config;  /* all of it */
     struct config *gateway; /* gateway.yaml alone */
-    char *origin;
+    char *origin, *database;
     struct store *store;
     enum context_access access;
 };
@@ -99,21 +99,30 @@ int context_origin(struct call *call, const char **origin)
     return CTL_FINE;
 }
 
+/* Its files lie beside it, not beside a link that leads to it. */
+static int take_database(struct call *call, const char *name, const char **path)
+{
+    struct context *c = context_of(call);
+
+    if (c == NULL)
+        return CTL_FAILED;
+    if (c->database == NULL)
+        c->database = realpath(name, NULL); /* NULL: it is not there yet */
+    *path = c->database != NULL ? c->database : name;
+    return CTL_FINE;
+}
+
 int context_database(struct call *call, const char **path)
 {
     const struct config_gateway *gateway;
     int status;
 
-    if (call->database != NULL) {
-        *path = call->database;
-        return CTL_FINE;
-    }
+    if (call->database != NULL)
+        return take_database(call, call->database, path);
     status = context_gateway(call, &gateway);
-    if (status == CTL_FINE)
-        *path = gateway->database;
-    if (status == CTL_FINE && *path == NULL)
+    if (status == CTL_FINE && gateway->database == NULL)
         status = call_fail("%s names no database", context_config_file(call));
-    return status;
+    return status == CTL_FINE ? take_database(call, gateway->database, path) : status;
 }
 
 /* How the gateway opens it, as far as the configuration can be read. */
@@ -182,6 +191,7 @@ void context_close(struct call *call)
     config_release(&c->gateway);
     config_sources_free(&c->sources);
     free(c->origin);
+    free(c->database);
     free(c);
     call->context = NULL;
 }

@@ -180,17 +180,29 @@ static void configure_sqlite(void)
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* saves a global lock per allocation */
 }
 
+/* One database has one gate and one set of shared numbers, whatever link leads to it; SQLite
+ * names its own files so too. */
+static int resolve_links(struct store *store, struct err *e)
+{
+    char *path = realpath(store->path, NULL);
+
+    if (path == NULL)
+        return err_set(e, AGW_ESTORE, "cannot open %s: %s", store->path, strerror(errno));
+    free(store->path);
+    store->path = path;
+    return 0;
+}
+
 static int open_all(struct store *store, struct err *e)
 {
     struct db *db = NULL;
     struct err detail;
-    int status = 0;
+    int status = store->options.read_only ? 0 : create_file(store->path, e);
 
-    if (!store->options.read_only) {
-        status = create_file(store->path, e);
-        if (status == 0)
-            status = open_beside(store, e);
-    }
+    if (status == 0)
+        status = resolve_links(store, e);
+    if (status == 0 && !store->options.read_only)
+        status = open_beside(store, e);
     if (status != 0)
         return status;
     status = open_connection(store, &db, &detail);

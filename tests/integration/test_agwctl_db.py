@@ -334,6 +334,30 @@ def test_restore_is_refused_while_anybody_has_it_open(make, directory):
     ctl.json("db restore", backup)
 
 
+def test_a_link_to_the_database_is_the_database(make, directory):
+    (directory / "link.db").symlink_to(directory / "run" / "volume.db")
+    (directory / "run").mkdir(exist_ok=True)
+    gateway = make.gateway(gateway={"database": {"path": str(directory / "link.db")}})
+    assert ask(gateway) == 200
+    real = directory / "run" / "volume.db"
+    for name in (real, directory / "link.db"):
+        ctl = on(name)
+        backup = directory / f"{name.stem}.backup"
+        ctl.run("db", "backup", backup)
+        assert "in use by process" in ctl.run("db", "restore", backup, status=FAILED).stderr
+        assert "itself" in ctl.run("db", "backup", f"{real}-wal", status=FAILED).stderr
+        grant = override(gateway, "labs/closed-door")
+        assert ask(gateway, "labs/closed-door") == 200
+        ctl.run("override", "revoke", grant)
+        assert ask(gateway, "labs/closed-door") == 403
+    assert not list(directory.glob("link.db?*"))
+    gateway.stop()
+    on(directory / "link.db").run("db", "restore", directory / "link.backup")
+    assert (directory / "link.db").is_symlink() and real.is_file() and not real.is_symlink()
+    gateway.start()
+    assert ask(gateway) == 200
+
+
 def test_restore_brings_nothing_back_that_has_ended(make, directory):
     gateway = make.gateway(gateway={"workers": 2})
     ctl = Agwctl(gateway)
