@@ -126,6 +126,26 @@ static int read_body(struct exchange *x)
     return status;
 }
 
+/* A body takes as long to come as its sender likes: what was revoked or has expired meanwhile
+ * is not granted any more. */
+static int confirm(struct exchange *x)
+{
+    struct policy *current;
+    int status;
+
+    if (x->route->body == BODY_NONE || x->key == NULL)
+        return 0;
+    if (store_revision(x->api->store) != x->policy->revision) {
+        status = policy_acquire(x->api->policy, &current, &x->err);
+        if (status != 0)
+            return status;
+        x->key = NULL; /* it was the old policy's */
+        policy_release(&x->policy);
+        x->policy = current;
+    }
+    return authenticate_principal(x);
+}
+
 static void log_decision(struct exchange *x)
 {
     if (x->decided && strcmp(x->route->kind, "decision") == 0)
@@ -202,6 +222,7 @@ static const struct step {
     {"authenticate", authenticate_principal},
     {"limit", limit},
     {"read", read_body},
+    {"confirm", confirm},
     {"decide", decide},
     {"budget", budget},
     {"record", record},

@@ -37,6 +37,7 @@ integration_files = \
   tests/integration/test_reload.py \
   tests/integration/test_runbook.py \
   tests/integration/test_shadow.py \
+  tests/integration/test_slow_bodies.py \
   tests/integration/test_sqlite_shell.py \
   tests/integration/test_streams.py \
   tests/integration/test_surface.py \
