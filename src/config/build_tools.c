@@ -44,7 +44,10 @@ static const struct tree_node *node_at(const struct tree_node *node, const char 
         for (size_t i = 1; i <= length; i++) {
             bool escaped = pointer[i] == '~' && i < length;
 
-            segment[used++] = !escaped ? pointer[i] : pointer[i + 1] == '0' ? '~' : '/';
+            segment[used] = pointer[i];
+            if (escaped)
+                segment[used] = pointer[i + 1] == '0' ? '~' : '/';
+            used++;
             i += escaped;
         }
         segment[used] = '\0';

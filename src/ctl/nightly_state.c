@@ -57,7 +57,7 @@ int nightly_state_read(const char *path, struct nightly_state *state, struct err
     if (status != 0 || (file = fopen(path, "re")) == NULL)
         return status;
     n = fread(text, 1, sizeof text - 1, file);
-    fclose(file);
+    (void)fclose(file); /* only read */
     text[n] = '\0';
     line = strchr(text, '\n');
     more = line == NULL ? NULL : json_loads(line + 1, 0, NULL);

@@ -417,7 +417,7 @@ struct replay_sum *replay_next(const struct replay *r, const struct replay_sum *
 
     if (sum != NULL && sum->next != NULL)
         return sum->next;
-    if (sum != NULL && sum->seq == 0 && pair->alone != NULL)
+    if (pair != NULL && sum->seq == 0 && pair->alone != NULL)
         return pair->alone;
     for (slot += pair != NULL; slot <= r->mask; slot++)
         if (r->slots[slot] != NULL) {

@@ -45,7 +45,7 @@ int audit_head_read(const char *path, struct audit_head *head, struct err *e)
         status = err_set(e, AGW_EINVALID,
                          "%s: its first line is not 'seq hash time', as the head of the audit"
                          " trail is written", path);
-    fclose(file);
+    (void)fclose(file); /* only read */
     return status;
 }
 

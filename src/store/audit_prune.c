@@ -10,7 +10,8 @@
 #include "store/keys.h"
 #include "util/clock.h"
 
-enum { HOLD_US = 10000, ROWS_FIRST = 100 };
+enum { ROWS_FIRST = 100 };
+static const int64_t hold_us = 10000;
 static const int64_t day_ms = 86400000;
 
 /* The one number a statement with one binding yields; `otherwise` without a row. */
@@ -204,7 +205,7 @@ static void let_others(int64_t held_us)
 
 int64_t audit_prune_pace(int64_t rows, int64_t held_us)
 {
-    return held_us > 2 * HOLD_US ? rows / 2 + 1 : held_us < HOLD_US / 2 ? rows * 2 : rows;
+    return held_us > 2 * hold_us ? rows / 2 + 1 : held_us < hold_us / 2 ? rows * 2 : rows;
 }
 
 static int remove_all(struct store *store, struct db *db, const struct audit_prune *order,

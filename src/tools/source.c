@@ -112,7 +112,9 @@ static char *function_name(const char *name)
         return NULL;
     for (size_t i = 0; i < length; i++) {
         lossy = lossy || (!is_plain(name[i]) && name[i] != '.');
-        function[i] = is_plain(name[i]) ? name[i] : '_';
+        function[i] = name[i];
+        if (!is_plain(name[i]))
+            function[i] = '_';
     }
     function[length] = '\0';
     if (!lossy)
