@@ -3,9 +3,11 @@
 #include "store/audit_head.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/clock.h"
@@ -49,6 +51,25 @@ int audit_head_read(const char *path, struct audit_head *head, struct err *e)
     return status;
 }
 
+/* The folder may be the gateway's and the writer root: what stands there already must not lead
+ * to another file. */
+static FILE *open_temporary(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    struct stat info;
+    FILE *file = NULL;
+
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &info) == 0 && (!S_ISREG(info.st_mode) || info.st_nlink != 1))
+        errno = ELOOP;
+    else if (ftruncate(fd, 0) != 0 || (file = fdopen(fd, "w")) == NULL)
+        unlink(path);
+    if (file == NULL)
+        close(fd);
+    return file;
+}
+
 int audit_head_write(const char *path, const struct audit_head *head, int64_t at,
                      const char *more, struct err *e)
 {
@@ -58,7 +79,7 @@ int audit_head_write(const char *path, const struct audit_head *head, int64_t at
 
     if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
         return err_set(e, AGW_EINVALID, "%.100s...: the name is too long", path);
-    file = fopen(temporary, "we");
+    file = open_temporary(temporary);
     if (file == NULL)
         return err_set(e, AGW_ESTORE, "cannot write %s: %s", temporary, strerror(errno));
     fprintf(file, "%lld %s %s\n%s", (long long)head->seq, head->hash,

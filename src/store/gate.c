@@ -41,7 +41,7 @@ int gate_open(const char *path, struct gate **out, struct err *e)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&gate->free, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    gate->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0660);
+    gate->fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0660);
     gate->path = strdup(path);
     if (gate->fd < 0)
         status = err_set(e, AGW_ESTORE, "cannot open %s: %s", path, strerror(errno));

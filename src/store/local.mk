@@ -94,7 +94,7 @@ inject_wraps = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wr
   -Wl,--wrap=sqlite3_prepare_v3,--wrap=sqlite3_step,--wrap=sqlite3_exec \
   -Wl,--wrap=sqlite3_column_text,--wrap=EVP_MD_fetch,--wrap=EVP_MD_CTX_new \
   -Wl,--wrap=EVP_DigestInit_ex2,--wrap=EVP_DigestUpdate,--wrap=EVP_DigestFinal_ex \
-  -Wl,--wrap=secret_random_hex,--wrap=pthread_create,--wrap=fopen,--wrap=fflush \
+  -Wl,--wrap=secret_random_hex,--wrap=pthread_create,--wrap=fopen,--wrap=fdopen,--wrap=fflush \
   -Wl,--wrap=fdatasync,--wrap=rename,--wrap=read,--wrap=gethostname,--wrap=shm_region \
   -Wl,--wrap=fclose,--wrap=open
 

@@ -113,7 +113,7 @@ static int open_locked(struct shm *shm, struct err *e)
     bool is_new;
 
     for (int attempt = 0; attempt < 3; attempt++) {
-        shm->fd = open(shm->path, O_RDWR | O_CREAT | O_CLOEXEC, 0660);
+        shm->fd = open(shm->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0660);
         if (shm->fd < 0)
             return fail(shm, e, "cannot open");
         if (flock(shm->fd, LOCK_EX) != 0)

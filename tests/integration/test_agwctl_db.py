@@ -480,6 +480,26 @@ def test_root_gives_no_other_file_away(copy, directory):
         assert victim.stat().st_uid == 0 and victim.read_text() == "root's own"
 
 
+def test_root_writes_nothing_where_a_link_leads(copy, directory):
+    elsewhere = directory / "elsewhere"
+    for end in (".gate", ".shared"):
+        link = copy.with_name(copy.name + end)
+        link.unlink(missing_ok=True)
+        link.symlink_to(elsewhere)
+        assert "link" in on(copy).run("db", "migrate", status=FAILED).stderr
+        assert not elsewhere.exists() and link.is_symlink()
+        link.unlink()
+    state = copy.with_name(copy.name + ".nightly")
+    for lay in (os.symlink, os.link):
+        elsewhere.write_text("root's own")
+        lay(elsewhere, f"{state}.tmp")
+        assert "link" in on(copy).run("audit", "nightly", status=FAILED).stderr
+        assert elsewhere.read_text() == "root's own" and not state.exists()
+        os.unlink(f"{state}.tmp")
+    on(copy).run("audit", "nightly", status=None)
+    assert state.is_file()
+
+
 def test_who_may_only_read_can_ask(make, directory):
     gateway = make.gateway(gateway={"workers": 1})
     assert ask(gateway) == 200

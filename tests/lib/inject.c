@@ -114,6 +114,7 @@ WRAP(SYSTEM, int, pthread_create,
      (pthread_t * thread, const pthread_attr_t *attributes, void *(*fn)(void *), void *arg),
      (thread, attributes, fn, arg), EAGAIN)
 WRAP(FILE, FILE *, fopen, (const char *path, const char *mode), (path, mode), NULL)
+WRAP(FILE, FILE *, fdopen, (int fd, const char *mode), (fd, mode), NULL)
 WRAP(FILE, int, fflush, (FILE * file), (file), (errno = ENOSPC, EOF))
 WRAP(FILE, int, fdatasync, (int fd), (fd), (errno = EIO, -1))
 WRAP(FILE, int, rename, (const char *old, const char *new), (old, new), (errno = EIO, -1))
