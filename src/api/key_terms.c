@@ -22,6 +22,8 @@ static const struct field create_fields[] = {
     {"roles", FIELD_ARRAY, false, 1, 3},
     {"allow_agents", FIELD_ARRAY, false, 0, PATTERNS_MAX},
     {"deny_agents", FIELD_ARRAY, false, 0, PATTERNS_MAX},
+    {"allow_tools", FIELD_ARRAY, false, 0, PATTERNS_MAX},
+    {"deny_tools", FIELD_ARRAY, false, 0, PATTERNS_MAX},
     {"rate_limit", FIELD_OBJECT, false, 0, 0},
     {"budget", FIELD_OBJECT, false, 0, 0},
     {"expires_at", FIELD_TEXT, false, 1, 40},
@@ -175,8 +177,13 @@ int key_terms_read(const json_t *body, int64_t now, struct arena *arena, struct 
         read_expiry(body, now, row, e) != 0)
         return AGW_EINVALID;
     status = read_patterns(body, "allow_agents", arena, &row->allow_agents, e);
-    return status == 0 ? read_patterns(body, "deny_agents", arena, &row->deny_agents, e)
-                       : status;
+    if (status == 0)
+        status = read_patterns(body, "deny_agents", arena, &row->deny_agents, e);
+    if (status == 0)
+        status = read_patterns(body, "allow_tools", arena, &row->allow_tools, e);
+    if (status == 0)
+        status = read_patterns(body, "deny_tools", arena, &row->deny_tools, e);
+    return status;
 }
 
 static json_t *list_json(const char *text)
@@ -206,10 +213,11 @@ json_t *key_terms_json(const struct key_record *key, const char *secret)
 {
     const struct key_row *row = &key->row;
     json_t *json = json_pack(
-        "{s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:{s:o,s:o},s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "id", row->id,
+        "{s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o},s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "id", row->id,
         "description", json_values_text(row->description), "origin", "database", "roles",
         roles_json(row->roles), "allow_agents", list_json(row->allow_agents), "deny_agents",
-        list_json(row->deny_agents), "rate_limit_per_minute",
+        list_json(row->deny_agents), "allow_tools", list_json(row->allow_tools), "deny_tools",
+        list_json(row->deny_tools), "rate_limit_per_minute",
         number_json(row->rate_per_minute), "budget", "requests_per_day",
         number_json(row->requests_per_day), "tokens_per_day", number_json(row->tokens_per_day),
         "created_at",

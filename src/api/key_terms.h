@@ -12,7 +12,8 @@
 
 extern const struct field_set key_terms_fields;
 
-/* Reads {"id", "description"?, "roles"?, "allow_agents"?, "deny_agents"?,
+/* Reads {"id", "description"?, "roles"?, "allow_agents"?, "deny_agents"?, "allow_tools"?,
+ * "deny_tools"?,
  * "rate_limit"?: {"per_minute"}, "budget"?: {"requests_per_day"?, "tokens_per_day"?},
  * "expires_at"? or "ttl_seconds"?} by the rules of
  * security.yaml; `now` is store_now(). Texts go to the arena or stay the body's. AGW_EINVALID

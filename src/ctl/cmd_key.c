@@ -226,6 +226,8 @@ static json_t *body_of(const struct call *call)
     set_list(body, "roles", call_text(call, "roles"));
     set_list(body, "allow_agents", call_text(call, "allow"));
     set_list(body, "deny_agents", call_text(call, "deny"));
+    set_list(body, "allow_tools", call_text(call, "allow-tools"));
+    set_list(body, "deny_tools", call_text(call, "deny-tools"));
     set_number(body, "rate_limit", "per_minute", call_number(call, "rate", -1));
     set_number(body, "budget", "requests_per_day", call_number(call, "requests-per-day", -1));
     set_number(body, "budget", "tokens_per_day", call_number(call, "tokens-per-day", -1));
@@ -312,6 +314,9 @@ static const struct command_option create_options[] = {
     {"allow", VALUE_TEXT, "LIST", "patterns of agents it may call; without it those of default",
      false, 0, 0},
     {"deny", VALUE_TEXT, "LIST", "patterns of agents it may not call", false, 0, 0},
+    {"allow-tools", VALUE_TEXT, "LIST", "patterns of tools its agents may call; without it those "
+                                        "of default", false, 0, 0},
+    {"deny-tools", VALUE_TEXT, "LIST", "patterns of tools they may not call", false, 0, 0},
     {"rate", VALUE_NUMBER, "N", "requests a minute; 0 = unlimited", false, 0, 1000000},
     {"requests-per-day", VALUE_NUMBER, "N", "its budget; 0 = unlimited", false, 0, 1000000000},
     {"tokens-per-day", VALUE_NUMBER, "N", "its budget; 0 = unlimited", false, 0,

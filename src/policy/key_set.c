@@ -119,9 +119,13 @@ int key_set_fill(const struct key_row *row, struct arena *arena, struct config_k
     if (key->place.file == NULL)
         return err_set(e, AGW_ENOMEM, "keys");
     status = read_patterns(row->allow_agents, arena, &key->place, &key->allow_agents, e);
-    return status == 0
-               ? read_patterns(row->deny_agents, arena, &key->place, &key->deny_agents, e)
-               : status;
+    if (status == 0)
+        status = read_patterns(row->deny_agents, arena, &key->place, &key->deny_agents, e);
+    if (status == 0)
+        status = read_patterns(row->allow_tools, arena, &key->place, &key->allow_tools, e);
+    if (status == 0)
+        status = read_patterns(row->deny_tools, arena, &key->place, &key->deny_tools, e);
+    return status;
 }
 
 /* A row that says what no key may say cannot have been written by us: it is left out. */

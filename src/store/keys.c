@@ -311,6 +311,8 @@ static json_t *shown(sqlite3_stmt *statement, bool proven)
     show_budget(row);
     show_list(row, "allow_agents");
     show_list(row, "deny_agents");
+    show_list(row, "allow_tools");
+    show_list(row, "deny_tools");
     json_object_set_new(row, "hashed",
                         json_boolean(json_integer_value(json_object_get(row, "hashed"))));
     if (!proven)
@@ -343,7 +345,7 @@ int keys_list(struct db *db, const struct key_filter *filter, json_t **list, str
     sqlite3_stmt *statement = db_statement(
         db, "SELECT k.id AS row_id, coalesce(former_id, k.id) AS id, description, origin,"
             " roles, health, NOT was_plaintext AS hashed, allow_agents, deny_agents,"
-            " rate_limit_per_minute, budget_requests_per_day AS requests_per_day,"
+            " allow_tools, deny_tools, rate_limit_per_minute, budget_requests_per_day AS requests_per_day,"
             " budget_tokens_per_day AS tokens_per_day, created_at, created_by, expires_at, last_used_at,"
             " rotated_at, rotated_by, overlap_until AS overlap_ends_at, revoked_at,"
             " revoked_by, removed_at FROM api_key k JOIN key_state s ON s.id = k.id"

@@ -28,6 +28,7 @@ struct key_row {
     int64_t rate_per_minute;              /* -1 = inherits, as do the budgets of a day */
     int64_t requests_per_day, tokens_per_day;
     const char *allow_agents, *deny_agents; /* JSON arrays, NULL = inherits */
+    const char *allow_tools, *deny_tools;   /* the same; of run-time keys only */
 };
 
 /* The keys of a file. `clash` is told of each whose id or secret a run-time key has. */
@@ -116,7 +117,7 @@ struct key_filter {
 };
 
 /* Array of {"id","description","origin","roles":[...],"health","hashed","allow_agents",
- * "deny_agents","rate_limit_per_minute","budget":{...},"created_at","created_by","expires_at",
+ * "deny_agents","allow_tools","deny_tools","rate_limit_per_minute","budget":{...},"created_at","created_by","expires_at",
  * "last_used_at","rotated_at","rotated_by","overlap_ends_at","revoked_at","revoked_by",
  * "removed_at"}. `health` is the one of the view key_health, or "unrecorded" for what the
  * trail does not prove. */

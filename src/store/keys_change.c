@@ -195,8 +195,9 @@ static int insert(struct change *c, const struct key_row *row, struct err *e)
     sqlite3_stmt *statement = db_statement(
         c->db, "INSERT INTO api_key (id, origin, description, roles, hash, was_plaintext,"
                " allow_agents, deny_agents, rate_limit_per_minute, generation, created_at,"
-               " created_by, expires_at, budget_requests_per_day, budget_tokens_per_day)"
-               " VALUES (?, 'database', ?, ?, ?, 0, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
+               " created_by, expires_at, budget_requests_per_day, budget_tokens_per_day,"
+               " allow_tools, deny_tools)"
+               " VALUES (?, 'database', ?, ?, ?, 0, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
         e);
 
     if (statement == NULL)
@@ -214,6 +215,8 @@ static int insert(struct change *c, const struct key_row *row, struct err *e)
     db_bind_time(statement, 10, row->expires_at);
     db_bind_number(statement, 11, row->requests_per_day);
     db_bind_number(statement, 12, row->tokens_per_day);
+    db_bind_text(statement, 13, row->allow_tools);
+    db_bind_text(statement, 14, row->deny_tools);
     return db_step(c->db, statement, e);
 }
 

@@ -65,6 +65,8 @@ int keys_row_read(sqlite3_stmt *statement, struct arena *arena, struct key_recor
         read_hash(statement, 3, row->hash) == 0 &&
         read_text(statement, 6, arena, &row->allow_agents) == 0 &&
         read_text(statement, 7, arena, &row->deny_agents) == 0 &&
+        read_text(statement, 20, arena, &row->allow_tools) == 0 &&
+        read_text(statement, 21, arena, &row->deny_tools) == 0 &&
         read_hash(statement, 8, record->previous_hash) == 0 &&
         read_text(statement, 11, arena, &record->created_by) == 0 &&
         read_text(statement, 13, arena, &record->rotated_by) == 0 &&
@@ -118,6 +120,10 @@ void keys_row_terms(const struct key_record *record, struct buf *text)
         buf_printf(text, ",\"allow_agents\":%s", row->allow_agents);
     if (row->deny_agents != NULL)
         buf_printf(text, ",\"deny_agents\":%s", row->deny_agents);
+    if (row->allow_tools != NULL)
+        buf_printf(text, ",\"allow_tools\":%s", row->allow_tools);
+    if (row->deny_tools != NULL)
+        buf_printf(text, ",\"deny_tools\":%s", row->deny_tools);
     add_secret(text, "secret", row->hash);
     if (record->previous_until != 0) {
         add_secret(text, "previous_secret", record->previous_hash);

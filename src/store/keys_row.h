@@ -13,7 +13,7 @@
     " k.rate_limit_per_minute, k.allow_agents, k.deny_agents, k.previous_hash,"                \
     " k.previous_until, k.created_at, k.created_by, k.rotated_at, k.rotated_by,"               \
     " k.revoked_at, k.revoked_by, k.last_used_at, k.budget_requests_per_day,"               \
-    " k.budget_tokens_per_day, k.removed_at"
+    " k.budget_tokens_per_day, k.removed_at, k.allow_tools, k.deny_tools"
 
 /* The columns behind them that keys_row_is_proven() reads, and where they come from. */
 #define KEYS_ROW_PROOF ", e.kind, e.detail, e.seq"
@@ -21,7 +21,7 @@
     " FROM api_key k LEFT JOIN audit_event e ON e.seq = (SELECT seq FROM audit_event"          \
     " WHERE place = 'key:' || k.id AND kind >= 'key.' AND kind < 'key/'"                       \
     " ORDER BY seq DESC LIMIT 1)"
-enum { KEYS_ROW_KIND = 20, KEYS_ROW_DETAIL, KEYS_ROW_SEQ, KEYS_ROW_MORE };
+enum { KEYS_ROW_KIND = 22, KEYS_ROW_DETAIL, KEYS_ROW_SEQ, KEYS_ROW_MORE };
 
 /* Texts go to the arena. A hash that is none reads as zeros. 0 or AGW_ENOMEM. */
 int keys_row_read(sqlite3_stmt *statement, struct arena *arena, struct key_record *record,

@@ -2,7 +2,8 @@
 sql_migrations = sql/0001_initial.sql sql/0002_kind_index.sql \
   sql/0003_shadow_decisions.sql sql/0004_audit_anchor.sql \
   sql/0005_runtime_keys.sql sql/0006_limited_overrides.sql \
-  sql/0007_usage_day_number.sql sql/0008_tool_invocations.sql
+  sql/0007_usage_day_number.sql sql/0008_tool_invocations.sql \
+  sql/0009_key_tools.sql
 sql_queries = \
   sql/queries/configuration-changes.sql \
   sql/queries/denied-today.sql \

@@ -136,6 +136,8 @@ BAD = [
     ({"id": "x", "roles": ["client", "auditor", "admin", "client"]}, "roles"),
     ({"id": "x", "allow_agents": "mock/*"}, "allow_agents"),
     ({"id": "x", "allow_agents": [5]}, "allow_agents"),
+    ({"id": "x", "allow_tools": [5]}, "allow_tools"),
+    ({"id": "x", "deny_tools": ["a"] * 257}, "deny_tools"),
     ({"id": "x", "allow_agents": ["a" * 300]}, "allow_agents"),
     ({"id": "x", "allow_agents": ["a\nb"]}, "allow_agents"),
     ({"id": "x", "deny_agents": ["a"] * 257}, "deny_agents"),
@@ -370,7 +372,7 @@ def test_warnings_cover_them(make):
     assert gateway.events("api_key.expiring", key_id="never") == []
 
 
-TAMPERING = ["roles = 'client,auditor,admin'", "allow_agents = '[\"*\"]'",
+TAMPERING = ["allow_tools = '[\"*\"]'", "deny_tools = '[]'", "roles = 'client,auditor,admin'", "allow_agents = '[\"*\"]'",
              "expires_at = expires_at + 86400000", "rate_limit_per_minute = NULL",
              "previous_hash = (SELECT hash FROM api_key WHERE id = 'client'),"
              " previous_until = 99999999999999", "hash = (SELECT hash FROM api_key WHERE id ="

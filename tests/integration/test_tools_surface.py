@@ -57,3 +57,31 @@ def test_a_watched_file_is_taken_up(make):
                            environment={"GATEWAY_TOOL_AUTO_RELOAD": "true", **TOKEN})
     gateway.write("tools", text_of([TWO]))
     wait_until(lambda: set(tools_of(gateway)) == {"two"}, 10, "the new tools")
+
+
+def test_keys_made_at_run_time_have_rules_of_their_own(make):
+    gateway = make.gateway(tools={"tools": [ONE]})
+
+    def may(tool, **terms):
+        terms["id"] = f"key{len(terms)}{'-'.join(sorted(terms))}".replace("_", "-")
+        made = fcgi.call(gateway.socket, "POST", "/security/keys", ADMIN, terms)
+        assert made.status in (200, 201), made.body
+        for name in ("allow_tools", "deny_tools"):
+            assert made.json()[name] == terms.get(name)
+        answer = fcgi.call(gateway.socket, "POST", "/security/preview", ADMIN,
+                           {"agent": "mock/ok", "tool": tool, "key_id": terms["id"]})
+        decision = answer.json()["tool"]
+        return decision["allowed"], decision["list"], decision["rule"]
+
+    assert may("one") == (True, "default.allow_tools", decision_rule(gateway))
+    allowed, where, rule = may("one", allow_tools=["two"])
+    assert (allowed, where, rule) == (False, "key.allow_tools", None)
+    allowed, where, rule = may("one", allow_tools=["*"], deny_tools=["o*"])
+    assert (allowed, where) == (False, "key.deny_tools") and rule.startswith("key:")
+
+
+def decision_rule(gateway):
+    """Where what is not written has its place."""
+    answer = fcgi.call(gateway.socket, "POST", "/security/preview", ADMIN,
+                       {"agent": "mock/ok", "tool": "one", "key_id": "client"})
+    return answer.json()["tool"]["rule"]

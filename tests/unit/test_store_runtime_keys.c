@@ -263,6 +263,7 @@ static void T37_flipped_bits_make_no_other_key(void **state)
     enum { FLIPS = 1500 };
     static const char *const columns[] = {
         "id", "origin", "roles", "hash", "allow_agents", "deny_agents", "rate_limit_per_minute",
+        "allow_tools", "deny_tools",
         "budget_tokens_per_day", "expires_at", "previous_hash", "previous_until", "description",
         "created_at", "created_by", "was_plaintext", "last_used_at", "generation"};
     struct fixture *f = *state;
