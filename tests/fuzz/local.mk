@@ -3,13 +3,14 @@
 # configured with --enable-fuzzers, `make fuzz FUZZ_SECONDS=60` runs each of them.
 fuzz_targets = tests/fuzz/fuzz_audit tests/fuzz/fuzz_config tests/fuzz/fuzz_glob \
   tests/fuzz/fuzz_json tests/fuzz/fuzz_records tests/fuzz/fuzz_schema \
-  tests/fuzz/fuzz_sse tests/fuzz/fuzz_terminal tests/fuzz/fuzz_uri
+  tests/fuzz/fuzz_sse tests/fuzz/fuzz_terminal tests/fuzz/fuzz_typed tests/fuzz/fuzz_uri
 check_PROGRAMS += $(fuzz_targets)
 tests_fuzz_fuzz_audit_SOURCES = tests/fuzz/fuzz_audit.c
 tests_fuzz_fuzz_glob_SOURCES = tests/fuzz/fuzz_glob.c
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
 tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c
 tests_fuzz_fuzz_records_SOURCES = tests/fuzz/fuzz_records.c
+tests_fuzz_fuzz_typed_SOURCES = tests/fuzz/fuzz_typed.c
 tests_fuzz_fuzz_uri_SOURCES = tests/fuzz/fuzz_uri.c
 tests_fuzz_fuzz_schema_SOURCES = tests/fuzz/fuzz_schema.c
 tests_fuzz_fuzz_sse_SOURCES = tests/fuzz/fuzz_sse.c
@@ -23,6 +24,7 @@ tests_fuzz_fuzz_glob_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_json_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_records_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_typed_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_uri_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_schema_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_sse_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -39,6 +41,7 @@ tests_fuzz_fuzz_glob_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_config_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_json_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_records_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_typed_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_uri_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_schema_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_sse_SOURCES += tests/fuzz/replay.c

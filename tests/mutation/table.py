@@ -13,7 +13,7 @@ KEYS = ["test_store_runtime_keys"]
 BUDGET = ["test_policy_budget"]
 TALLY = ["test_policy_tally", "test_policy_budget"]
 PRUNE = ["test_store_audit_prune"]
-VERIFY = ["test_store_audit_tamper", "test_store_audit_rows"]
+VERIFY = ["test_store_audit_tamper", "test_store_audit_trail", "test_store_audit_rows"]
 RATE = ["test_policy_rate_limit"]
 AUDIT = ["test_policy_audit", "test_policy_audit_failures"]
 STATE = ["test_policy_state"]
@@ -412,9 +412,10 @@ SERVED = [
     ("a stream does not wait for its row", "src/api/chat_stream.c",
      "status = audit_wait(x->ticket, &x->err);", "status = 0;",
      ["integration:test_audit_unavailable"]),
-    ("a denied agent runs", "src/api/chat.c",
-     "return x->decision.allowed ? 0 : context_denied(x);", "return 0 * (context_denied == NULL);",
-     ["integration:test_runbook:test_walk"]),
+    ("a denied agent runs", "src/api/context.c",
+     'return err_set_public(&x->err, AGW_EDENIED, "model",',
+     'return 0 * err_set_public(&x->err, AGW_EDENIED, "model",',
+     ["integration:test_runbook:walk"]),
     ("[DONE] follows an error", "src/api/chat.c",
      "chat_stream_fail(&stream, status, &x->err);",
      "(chat_stream_fail(&stream, status, &x->err), chat_stream_done(&stream));",
@@ -531,6 +532,8 @@ MUTATIONS = POLICY + AUDITED + STORED + SERVED + LATER
 SURVIVORS = {
     "a revoked override is listed":
         "decisions pass over it, and each listed row is compared with the audit trail besides",
+    "a revoked key is live":
+        "the last row of a revoked key proves no key any more, so it does not count either way",
     "expiry is a millisecond late":
         "only marks the row; whether a grant still counts is asked of its time at each decision",
     "the gate admits two threads":
