@@ -288,12 +288,40 @@ static void a_rewritten_chain_is_found_by_an_exported_head(void **state)
     }
 }
 
+/* One row that fits its own hash, in place of another: the next one's link tells. */
+static void T38_a_row_made_anew_is_named_by_the_next(void **state)
+{
+    struct scene *s = *state;
+
+    for (int i = 0; i < 50; i++) {
+        int64_t seq = dice(s, 1, ROWS - 1);
+        struct audit_verdict v;
+        struct err e;
+        char sql[256];
+
+        assert_int_equal(db_exec(s->db, "BEGIN", &e), 0);
+        snprintf(sql, sizeof sql, "CREATE TEMP TABLE kept AS SELECT * FROM audit_event"
+                                  " WHERE seq > %lld", (long long)seq);
+        assert_int_equal(db_exec(s->db, sql, &e), 0);
+        forge(s, seq);
+        snprintf(sql, sizeof sql, "DELETE FROM audit_event WHERE seq > %lld;"
+                                  "INSERT INTO audit_event SELECT * FROM kept", (long long)seq);
+        assert_int_equal(db_exec(s->db, sql, &e), 0);
+        assert_int_equal(audit_verify(s->db, NULL, &v, &e), 0);
+        assert_true(v.broken);
+        assert_int_equal(v.bad_seq, seq + 1);
+        db_reset(s->db);
+        assert_int_equal(db_exec(s->db, "ROLLBACK", &e), 0);
+    }
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(T38_edited_rows_are_named),
+        CASE(T38_a_row_made_anew_is_named_by_the_next),
         CASE(T38_deleted_rows_are_named),
         CASE(T38_swapped_rows_are_named),
         CASE(T38_inserted_rows_are_named),
