@@ -46,9 +46,9 @@ def append(path, rows):
     as "seq:hash"."""
     heads = []
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")  # a gateway may append meanwhile
         seq, before = db.execute("SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1"
                                  ).fetchone() or (0, "0" * 64)
-        db.execute("BEGIN IMMEDIATE")
         for row in rows:
             seq += 1
             cells = [seq, *(row.get(name) for name in COLUMNS), before]
