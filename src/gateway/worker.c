@@ -16,6 +16,7 @@
 #include "gateway/auto_reload.h"
 #include "http/server.h"
 #include "net/http_client.h"
+#include "store/errors_ring.h"
 #include "store/metrics.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -92,6 +93,18 @@ static int open_store(struct worker *w, struct err *e)
     return rc;
 }
 
+/* For /admin/agents/errors; one worker an instance speaks. */
+static void note_tool_problem(void *arg, const char *tool, const char *problem)
+{
+    struct store *store = arg;
+    struct error_entry entry = {.ts = store_now(store), .component = "tools", .kind = "runtime",
+                                .severity = "error", .subject = tool, .message = problem};
+    struct err e;
+
+    if (errors_ring_add(store, &entry, 1, &e) != 0)
+        log_message(LOG_ERROR, "store.failed", "noting an error: %s", e.message);
+}
+
 static int open_policy(struct worker *w, struct err *e)
 {
     const struct config_gateway *g = w->gateway;
@@ -108,6 +121,8 @@ static int open_policy(struct worker *w, struct err *e)
     w->api.toolset = toolset_new(tool_providers);
     if (w->api.upstreams == NULL || w->api.toolset == NULL)
         return err_set(e, AGW_ENOMEM, "no memory for upstreams and tools");
+    if (w->seat->slot == 0)
+        toolset_on_problem(w->api.toolset, note_tool_problem, w->api.store);
     w->targets = (struct derive_targets){w->api.upstreams, w->api.toolset};
     derive_hooks(&w->targets, &hooks);
     hooks.tally = w->api.tally;

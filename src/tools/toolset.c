@@ -25,7 +25,7 @@ struct slot {
     size_t count;
     struct tool **tools;
     char *notes;         /* lines, NULL = none */
-    char problem[512];   /* why the list could not be had last time, "" = it could */
+    char problem[1024];  /* why the list could not be had last time, "" = it could */
     bool listing;        /* a thread asks */
     bool settled;        /* it was asked at least once, however that ended */
     int64_t list_at;     /* clock_mono_ms() of the next time */
@@ -43,6 +43,8 @@ struct toolset {
     struct slot *gone;      /* closing them may take a while: housekeeping does it */
     int threads;
     bool closing;
+    void (*on_problem)(void *arg, const char *tool, const char *problem);
+    void *on_problem_arg;
 };
 
 struct toolset *toolset_new(const struct tool_provider *const *providers)
@@ -59,6 +61,13 @@ struct toolset *toolset_new(const struct tool_provider *const *providers)
     pthread_cond_init(&set->settled, &monotonic);
     pthread_condattr_destroy(&monotonic);
     return set;
+}
+
+void toolset_on_problem(struct toolset *set,
+                        void (*fn)(void *arg, const char *tool, const char *problem), void *arg)
+{
+    set->on_problem = fn;
+    set->on_problem_arg = arg;
 }
 
 static void free_tools(struct tool **tools, size_t count)
@@ -128,8 +137,9 @@ static struct slot *slot_of(struct toolset *set, const struct tool_source *sourc
     return NULL;
 }
 
-/* Under the lock: what came of asking. The tools that were there before are handed back. */
-static void settle(struct slot *slot, struct tool ***tools, size_t *count, char **notes,
+/* Under the lock: what came of asking. The tools that were there before are handed back. True
+ * when there is a problem that was not there before. */
+static bool settle(struct slot *slot, struct tool ***tools, size_t *count, char **notes,
                    const struct err *e)
 {
     struct tool **old = slot->tools;
@@ -139,10 +149,12 @@ static void settle(struct slot *slot, struct tool ***tools, size_t *count, char 
     slot->listing = false;
     slot->settled = true;
     if (*tools == NULL) {
-        snprintf(slot->problem, sizeof slot->problem, "%.500s", e->message);
+        bool is_new = strncmp(slot->problem, e->message, sizeof slot->problem - 1) != 0;
+
+        snprintf(slot->problem, sizeof slot->problem, "%s", e->message);
         slot->list_at = clock_mono_ms() + slot->pause_ms;
         slot->pause_ms = slot->pause_ms * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : slot->pause_ms * 2;
-        return;
+        return is_new;
     }
     slot->tools = *tools;
     slot->count = *count;
@@ -154,6 +166,7 @@ static void settle(struct slot *slot, struct tool ***tools, size_t *count, char 
     *tools = old;
     *count = old_count;
     *notes = old_notes;
+    return false;
 }
 
 static void log_problem(const struct tool_source *source, const struct err *e)
@@ -173,6 +186,7 @@ static void *ask(void *arg)
     struct tool_offers offers = {0};
     struct tool **tools = NULL;
     struct slot *slot;
+    bool is_new = false;
     struct err e = {0};
     struct buf notes;
     size_t count = 0;
@@ -191,8 +205,10 @@ static void *ask(void *arg)
     pthread_mutex_lock(&asking.set->lock);
     slot = slot_of(asking.set, source);
     if (slot != NULL)
-        settle(slot, &tools, &count, &text, &e);
+        is_new = settle(slot, &tools, &count, &text, &e);
     pthread_mutex_unlock(&asking.set->lock);
+    if (is_new && asking.set->on_problem != NULL)
+        asking.set->on_problem(asking.set->on_problem_arg, source->config->name, e.message);
     free_tools(tools, count);
     free(text);
     source_release(&source);

@@ -12,6 +12,10 @@ struct toolset;
 
 /* `providers` as tool_providers, which is what the program passes; tests pass their own. */
 struct toolset *toolset_new(const struct tool_provider *const *providers);
+/* Before the first update: who is told when a source could not be asked for its tools, in any
+ * thread, once for each new reason. */
+void toolset_on_problem(struct toolset *toolset,
+                        void (*fn)(void *arg, const char *tool, const char *problem), void *arg);
 /* No call may run any more; waits for threads that ask for lists. Closes all sources. */
 void toolset_free(struct toolset **toolset);
 

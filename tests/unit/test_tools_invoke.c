@@ -224,6 +224,35 @@ static void a_changed_list_is_asked_for(void **state)
     config_release(&config);
 }
 
+static _Atomic int told;
+
+static void tell(void *arg, const char *tool, const char *problem)
+{
+    assert_ptr_equal(arg, &told);
+    assert_true(strcmp(tool, "files") == 0 || strcmp(tool, "lone") == 0);
+    assert_string_equal(problem, "nobody is there");
+    told++;
+}
+
+static void a_problem_is_told_once(void **state)
+{
+    struct config *config = build_config_tools(security_text, NULL, tools_text);
+    struct toolset *set = toolset_new(providers);
+    struct err e = {0};
+
+    (void)state;
+    toolset_on_problem(set, tell, &told);
+    list_fails = true;
+    assert_int_equal(toolset_update(set, config, &e), 0);
+    for (int i = 0; i < 3; i++)
+        toolset_refresh(set, 5000);
+    list_fails = false;
+    toolset_refresh(set, 5000);
+    toolset_free(&set);
+    assert_int_equal(told, 2); /* of two sources */
+    config_release(&config);
+}
+
 static void diagnostics_say_what_is_wrong(void **state)
 {
     static const char *const wanted[] = {
@@ -440,6 +469,7 @@ int main(void)
         cmocka_unit_test(resolving_waits_for_the_first_list),
         cmocka_unit_test(an_unchanged_entry_keeps_its_source),
         cmocka_unit_test(a_changed_list_is_asked_for),
+        cmocka_unit_test(a_problem_is_told_once),
         cmocka_unit_test(diagnostics_say_what_is_wrong),
         cmocka_unit_test(each_call_ends_as_the_table_says),
         cmocka_unit_test(arguments_are_logged_on_request_only),
