@@ -18,16 +18,21 @@
     " coalesce(revoked_at, 0), coalesce(expired_at, 0), revoked_by, ticket,"                    \
     " coalesce(max_uses, 0), coalesce(used_up_at, 0)"
 
-/* Whether the trail says the same of a grant: its first row made it, with these terms, and its
- * last one did not end it. */
+/* Whether the trail says the same of a grant: its first row made it, with these terms, and none
+ * since then ended it. A use that was decided before the end may be on record after it, so the
+ * last row does not tell. Ends are few, and uses many: `+` keeps SQLite from going through
+ * these. */
+#define FIRST_ROW "FROM audit_event WHERE override_id = o.id ORDER BY ts, seq LIMIT 1"
 #define RECORDED                                                                               \
     "coalesce((SELECT kind = 'override.created' AND pattern = o.pattern"                       \
     " AND detail ->> 'expires_at' = o.expires_at AND detail ->> 'for_key' IS o.key_id"         \
     " AND detail ->> 'ticket' IS o.ticket AND detail ->> 'max_uses' IS o.max_uses"             \
-    " FROM audit_event WHERE override_id = o.id ORDER BY ts, seq LIMIT 1), 0)"                 \
-    " AND (SELECT kind NOT IN ('override.revoked', 'override.expired')"                        \
-    " AND (kind <> 'override.used_up' OR o.used_up_at IS NOT NULL)"                            \
-    " FROM audit_event WHERE override_id = o.id ORDER BY ts DESC, seq DESC LIMIT 1)"
+    " " FIRST_ROW "), 0)"                                                                      \
+    " AND NOT EXISTS (SELECT 1 FROM audit_event WHERE"                                         \
+    " kind IN ('override.revoked', 'override.expired', 'override.used_up')"                    \
+    " AND kind <> 'decision' AND kind <> 'access' AND kind <> 'end'"                           \
+    " AND ts >= (SELECT ts " FIRST_ROW ") AND +override_id = o.id"                             \
+    " AND (kind <> 'override.used_up' OR o.used_up_at IS NULL))"
 
 #define UNENDED " revoked_at IS NULL AND expired_at IS NULL"
 

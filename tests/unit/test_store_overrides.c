@@ -148,6 +148,16 @@ static void T37_a_grant_that_the_trail_does_not_know_is_none(void **state)
     }
 }
 
+static void append_use(struct store *store, const char *id)
+{
+    struct audit_row row = fixture_row("decision", "dev", "labs/a");
+
+    row.override_id = id;
+    row.source = "override";
+    row.decision = "allow";
+    fixture_append(store, &row, 1);
+}
+
 /* The mark of a revocation is gone, its row in the trail is not. */
 static void T37_a_revoked_grant_does_not_come_back(void **state)
 {
@@ -161,20 +171,12 @@ static void T37_a_revoked_grant_does_not_come_back(void **state)
     assert_int_equal(overrides_revoke(f->store, "ovr_0000000000000001", "boss", &row, &revoked,
                                       &e), 0);
     override_clear(&revoked);
+    append_use(f->store, "ovr_0000000000000001"); /* decided before, on record after */
     db = store_acquire(f->store, &e);
-    assert_int_equal(db_exec(db, "UPDATE override SET revoked_at = NULL", &e), 0);
+    assert_int_equal(db_exec(db, "UPDATE override SET revoked_at = NULL,"
+                                 " created_at = expires_at - 1", &e), 0);
     store_release(f->store, db);
     assert_int_equal(count(f->store, 0), 0);
-}
-
-static void append_use(struct store *store, const char *id)
-{
-    struct audit_row row = fixture_row("decision", "dev", "labs/a");
-
-    row.override_id = id;
-    row.source = "override";
-    row.decision = "allow";
-    fixture_append(store, &row, 1);
 }
 
 static bool use_up(struct store *store, const char *id)
