@@ -2,13 +2,15 @@
 /* Does the chores between requests. */
 #include "api/housekeeping.h"
 
+#include <malloc.h>
+
 #include "api/derive.h"
 #include "store/keys.h"
 #include "policy/budget.h"
 #include "util/clock.h"
 #include "util/log.h"
 
-enum { HEALTH_EVERY_MS = 1000, USES_EVERY_MS = 5000 };
+enum { HEALTH_EVERY_MS = 1000, USES_EVERY_MS = 5000, TRIM_EVERY_MS = 60000 };
 static const int64_t day_ms = 86400000, warn_ms = CONFIG_EXPIRING_DAYS * 86400000LL;
 
 static void complain(const char *what, const struct err *e)
@@ -151,6 +153,9 @@ void housekeeping_tick(struct housekeeping *h)
     toolset_tick(h->api->toolset);
     if (is_due(&h->health_at, now, HEALTH_EVERY_MS))
         upstreams_check_health(h->api->upstreams);
+    /* Each burst of threads leaves free pages between what lives on in their heaps. */
+    if (is_due(&h->trim_at, now, TRIM_EVERY_MS))
+        malloc_trim(0);
 }
 
 void housekeeping_flush(struct housekeeping *h)

@@ -11,7 +11,7 @@
 struct housekeeping {
     struct api *api;
     bool warns;          /* one worker of an instance speaks about keys; set it for that one */
-    int64_t health_at, uses_at; /* clock_mono_ms() of the next turn */
+    int64_t health_at, uses_at, trim_at; /* clock_mono_ms() of the next turn */
     int64_t warned_day, warned_generation;
 };
 

@@ -18,7 +18,7 @@
 
 enum { GLOBAL = 1000, TITLE_SIZE = 64 };
 
-static void say(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static void say(const char *format, va_list args)
 {
     char *text, *line;
 

@@ -98,7 +98,8 @@ const char *output_style_begin(enum output_style style)
     return sequences[style];
 }
 
-static void print_line(bool colour, enum output_style style, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void
+print_line(bool colour, enum output_style style, const char *format, va_list args)
 {
     struct buf line;
     char *text;

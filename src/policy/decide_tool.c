@@ -31,7 +31,9 @@ static bool denied_by(struct decision *d, const char *name, const struct config_
 {
     struct decision_step *step = decide_steps_add(d, name, list->present);
 
-    return decide_steps_find(list, tool, step) && decided(d, step, false);
+    if (!decide_steps_find(list, tool, step))
+        return false;
+    return decided(d, step, false);
 }
 
 static bool denied_by_rules(struct decision *d, const struct config_security *s,

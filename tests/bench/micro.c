@@ -248,11 +248,13 @@ static void measure_keys(const char *folder)
     struct key_index *index;
     struct store *store;
     int64_t begun, read, indexed, unchanged;
-    struct db *db;
+    struct db *db = NULL;
     struct err e;
 
     snprintf(path, sizeof path, "%s/keys.db", folder);
-    if (store_open(&options, &store, &e) != 0 || (db = store_acquire(store, &e)) == NULL)
+    if (store_open(&options, &store, &e) == 0)
+        db = store_acquire(store, &e);
+    if (db == NULL)
         die(e.message);
     make_keys(store, MANY);
     begun = clock_mono_us();

@@ -411,12 +411,12 @@ static void arguments_are_logged_on_request_only(void **state)
 static void the_trail_has_each_call(void **state)
 {
     static const char *const rows[] = {
-        "SELECT count(*) FROM tool_invocations WHERE tool = 'say' AND status = 'ok' AND"
-        " decision = 'allow' AND duration_ms >= 0 AND request_id = 'r' AND call_id = 'call_1'"
-        " AND generation = 7 AND caller = 'declarative' AND list = 'default.allow_tools'",
+        ("SELECT count(*) FROM tool_invocations WHERE tool = 'say' AND status = 'ok' AND"
+         " decision = 'allow' AND duration_ms >= 0 AND request_id = 'r' AND call_id = 'call_1'"
+         " AND generation = 7 AND caller = 'declarative' AND list = 'default.allow_tools'"),
         "SELECT count(*) FROM tool_invocations WHERE status = 'invalid' AND decision = 'allow'",
-        "SELECT count(*) FROM tool_invocations WHERE status = 'denied' AND decision = 'deny'"
-        " AND list = 'tool_rules.deny_tools' AND pattern = '*' AND rule LIKE '%.yaml:8'",
+        ("SELECT count(*) FROM tool_invocations WHERE status = 'denied' AND decision = 'deny'"
+         " AND list = 'tool_rules.deny_tools' AND pattern = '*' AND rule LIKE '%.yaml:8'"),
         "SELECT count(DISTINCT request_uid) FROM audit_event",
     };
     const struct fixture *f = *state;
