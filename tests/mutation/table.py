@@ -532,8 +532,6 @@ MUTATIONS = POLICY + AUDITED + STORED + SERVED + LATER
 SURVIVORS = {
     "a revoked override is listed":
         "decisions pass over it, and each listed row is compared with the audit trail besides",
-    "a missing row is not missed":
-        "its successor is blamed all the same, for its link does not fit; only the words differ",
     "a revoked key is live":
         "the last row of a revoked key proves no key any more, so it does not count either way",
     "expiry is a millisecond late":
