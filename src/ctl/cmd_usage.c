@@ -132,7 +132,8 @@ static int show_budgets(const struct report *r)
 
     if (json_array_size(r->budgets) == 0)
         return 0;
-    output_line("\nBudgets of today, which ends at %s:",
+    output_line("%s", "");
+    output_line("Budgets of today, which ends at %s:",
                 clock_format((r->day + 1) * USAGE_DAY_MS, end));
     table = table_new(columns);
     json_array_foreach(r->budgets, i, row)

@@ -83,7 +83,7 @@ def test_filters(ctl):
 
 def test_tables(ctl):
     text = ctl.run("usage").stdout
-    assert "3 of 3" in text and "Budgets of today, which ends at 20" in text
+    assert "3 of 3" in text and "\n\nBudgets of today, which ends at 20" in text
     assert "Budgets" not in ctl.run("usage", "--agent", "echo/echo").stdout
     assert "unlimited" in ctl.run("usage", "--key", "narrow").stdout
     assert ctl.run("usage", "--key", "client2", "--until", "-1d").stdout == \
