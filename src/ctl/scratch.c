@@ -38,24 +38,25 @@ const char *scratch_make(const char *target, struct err *e)
 {
     static const char *const ends[NAMES] = {"",      "-journal", "-wal",
                                             "-shm", ".gate",    ".shared"};
+    char file[NAME_SIZE - 16];
     int fd;
 
-    if (snprintf(names[0], NAME_SIZE - 16, "%s.new-XXXXXX", target) >= NAME_SIZE - 16) {
+    if (snprintf(file, sizeof file, "%s.new-XXXXXX", target) >= (int)sizeof file) {
         err_set(e, AGW_EINVALID, "%s: the name is too long", target);
         return NULL;
     }
-    fd = mkstemp(names[0]);
+    fd = mkstemp(file);
     if (fd < 0 || fchmod(fd, 0640) != 0) {
         err_set(e, AGW_ESTORE, "cannot make a file beside %s: %s", target, strerror(errno));
         if (fd >= 0) {
-            unlink(names[0]);
+            unlink(file);
             close(fd);
         }
         return NULL;
     }
     close(fd);
-    for (int i = 1; i < NAMES; i++)
-        snprintf(names[i], NAME_SIZE, "%.*s%s", NAME_SIZE - 16, names[0], ends[i]);
+    for (int i = 0; i < NAMES; i++)
+        snprintf(names[i], NAME_SIZE, "%s%s", file, ends[i]);
     made = 1;
     catch_signals();
     return names[0];

@@ -49,7 +49,7 @@ tests_unit_test_util_log_SOURCES = tests/unit/test_util_log.c
 tests_unit_test_util_permit_SOURCES = tests/unit/test_util_permit.c
 tests_unit_test_util_proc_SOURCES = tests/unit/test_util_proc.c
 tests_unit_test_util_secret_SOURCES = tests/unit/test_util_secret.c
-tests_unit_test_util_secret_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=free
+tests_unit_test_util_secret_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=free,--wrap=malloc,--wrap=realloc
 tests_unit_test_util_sha_SOURCES = tests/unit/test_util_sha.c
 tests_unit_test_util_sha_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=EVP_MD_fetch
 tests_unit_test_util_shm_SOURCES = tests/unit/test_util_shm.c

@@ -25,7 +25,8 @@ long inject_stop(void);
 
 /* Runs fn(arg) with each call failing in turn, alone and with all that follow, until a run
  * needed no failure. fn calls nothing but the code under test and returns; check(arg) sees
- * to what must hold whatever failed. Returns the number of runs. */
+ * to what must hold whatever failed. AGW_TEST_INJECT_STEP=N (for valgrind, which is fifty times
+ * slower) lets only each Nth call fail. Returns how many calls were looked at. */
 long inject_each(unsigned kinds, void (*fn)(void *arg), void (*check)(void *arg), void *arg);
 
 #endif

@@ -29,6 +29,7 @@ static int publish_in_a_child(struct config *config, long at, bool all_after)
         struct upstreams *upstreams = upstreams_new();
         struct derive_targets targets = {upstreams, toolset_new(tool_providers)};
         struct policy_hooks hooks;
+        bool taken;
         json_t *shown;
 
         derive_hooks(&targets, &hooks);
@@ -36,7 +37,9 @@ static int publish_in_a_child(struct config *config, long at, bool all_after)
         hooks.publish(hooks.arg, config);
         inject_stop();
         shown = toolset_json(targets.toolset);
-        _exit(upstreams_any_usable(upstreams) && json_array_size(shown) == 1 ? TAKEN : LOST);
+        taken = upstreams_any_usable(upstreams) && json_array_size(shown) == 1;
+        json_decref(shown);
+        _exit(taken ? TAKEN : LOST);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* secret: wiping, comparing, randomness; and that buffers and arenas of secrets give no memory
- * back before it is wiped. Linked with --wrap=free, to look at what is given back. */
+ * back before it is wiped. Linked with --wrap=free, to look at what is given back, and of malloc
+ * and realloc, so that all of it has been written to and valgrind lets us look. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,6 +22,29 @@ static volatile int leaks, frees;
 
 void __real_free(void *block);
 void __wrap_free(void *block);
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_realloc(void *block, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    void *block = __real_malloc(size);
+
+    if (block != NULL)
+        memset(block, 0, malloc_usable_size(block));
+    return block;
+}
+
+void *__wrap_realloc(void *block, size_t size)
+{
+    size_t before = block == NULL ? 0 : malloc_usable_size(block);
+    char *grown = __real_realloc(block, size);
+
+    if (grown != NULL && malloc_usable_size(grown) > before)
+        memset(grown + before, 0, malloc_usable_size(grown) - before);
+    return grown;
+}
 
 void __wrap_free(void *block)
 {
