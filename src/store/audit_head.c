@@ -56,12 +56,13 @@ int audit_head_read(const char *path, struct audit_head *head, struct err *e)
 static FILE *open_temporary(const char *path)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
-    struct stat info;
+    struct stat info = {0}; /* what cannot be looked at is no file of ours */
     FILE *file = NULL;
 
     if (fd < 0)
         return NULL;
-    if (fstat(fd, &info) == 0 && (!S_ISREG(info.st_mode) || info.st_nlink != 1))
+    (void)fstat(fd, &info);
+    if (!S_ISREG(info.st_mode) || info.st_nlink != 1)
         errno = ELOOP;
     else if (ftruncate(fd, 0) != 0 || (file = fdopen(fd, "w")) == NULL)
         unlink(path);

@@ -96,8 +96,8 @@ inject_wraps = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wr
   -Wl,--wrap=sqlite3_column_text,--wrap=EVP_MD_fetch,--wrap=EVP_MD_CTX_new \
   -Wl,--wrap=EVP_DigestInit_ex2,--wrap=EVP_DigestUpdate,--wrap=EVP_DigestFinal_ex \
   -Wl,--wrap=secret_random_hex,--wrap=pthread_create,--wrap=fopen,--wrap=fdopen,--wrap=fflush \
-  -Wl,--wrap=fdatasync,--wrap=rename,--wrap=read,--wrap=gethostname,--wrap=shm_region \
-  -Wl,--wrap=fclose,--wrap=open
+  -Wl,--wrap=fdatasync,--wrap=ftruncate,--wrap=rename,--wrap=read,--wrap=gethostname \
+  -Wl,--wrap=shm_region,--wrap=fclose,--wrap=open
 
 unit_tests += tests/unit/test_store_audit_failures
 tests_unit_test_store_audit_failures_SOURCES = tests/unit/test_store_audit_failures.c \

@@ -127,6 +127,7 @@ WRAP(FILE, FILE *, fopen, (const char *path, const char *mode), (path, mode), NU
 WRAP(FILE, FILE *, fdopen, (int fd, const char *mode), (fd, mode), NULL)
 WRAP(FILE, int, fflush, (FILE * file), (file), (errno = ENOSPC, EOF))
 WRAP(FILE, int, fdatasync, (int fd), (fd), (errno = EIO, -1))
+WRAP(FILE, int, ftruncate, (int fd, off_t length), (fd, length), (errno = EIO, -1))
 WRAP(FILE, int, rename, (const char *old, const char *new), (old, new), (errno = EIO, -1))
 WRAP(SYSTEM, ssize_t, read, (int fd, void *bytes, size_t size), (fd, bytes, size),
      (errno = EIO, -1))

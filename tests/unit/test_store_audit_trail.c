@@ -6,10 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "inject.h"
@@ -157,6 +159,39 @@ static void T32_a_head_is_written_whole_or_not(void **state)
     memset(long_name, 'x', sizeof long_name - 1);
     long_name[sizeof long_name - 1] = '\0';
     assert_int_equal(audit_head_write(long_name, &s->head, 1, NULL, &e), AGW_EINVALID);
+}
+
+/* The folder may belong to somebody else than root: what lies in the way leads nowhere. */
+static void a_head_is_not_written_through_what_lies_in_its_way(void **state)
+{
+    struct scene *s = *state;
+    char temporary[200], other[200];
+    struct stat info;
+    struct err e;
+    int fd;
+
+    snprintf(temporary, sizeof temporary, "%s.tmp", s->path);
+    snprintf(other, sizeof other, "%s.other", s->path);
+    assert_int_equal(symlink(other, temporary), 0);
+    assert_int_equal(audit_head_write(s->path, &s->head, 1, NULL, &e), AGW_ESTORE);
+    assert_int_not_equal(access(other, F_OK), 0);
+    assert_int_equal(unlink(temporary), 0);
+
+    fd = open(other, O_WRONLY | O_CREAT, 0600);
+    assert_int_equal(write(fd, "root's own", 10), 10);
+    close(fd);
+    assert_int_equal(link(other, temporary), 0);
+    assert_int_equal(audit_head_write(s->path, &s->head, 1, NULL, &e), AGW_ESTORE);
+    assert_int_equal(stat(other, &info), 0);
+    assert_int_equal(info.st_size, 10);
+    assert_int_equal(unlink(temporary), 0);
+
+    assert_int_equal(mkfifo(temporary, 0600), 0);
+    fd = open(temporary, O_RDONLY | O_NONBLOCK);
+    assert_true(fd >= 0);
+    assert_int_equal(audit_head_write(s->path, &s->head, 1, NULL, &e), AGW_ESTORE);
+    close(fd);
+    assert_int_equal(unlink(temporary), 0);
 }
 
 /* ---- verification against heads, with an anchor ---- */
@@ -644,6 +679,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heads_are_read),
         CASE(T32_a_head_is_written_whole_or_not),
+        CASE(a_head_is_not_written_through_what_lies_in_its_way),
         CASE(T32_verification_tells_its_failures),
         CASE(announcements_are_not_believed_blindly),
         CASE(a_walk_notices_what_happens_meanwhile),
