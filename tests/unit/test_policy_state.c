@@ -27,7 +27,7 @@ static const char security[] =
     "api_keys:\n"
     "  - {id: a, key: secret-a, roles: [client, auditor, admin], allow_agents: [x, y],\n"
     "     deny_agents: []}\n"
-    "  - {id: b, key: secret-b}\n";
+    "  - {id: b, key: secret-b, deny_agents: [{pattern: z, mode: shadow}]}\n";
 
 struct scene {
     struct fixture *f;
@@ -213,7 +213,9 @@ static void keys_are_on_record(void **state)
                                           " roles = 'client,auditor,admin' AND allow_agents ="
                                           " '[\"x\",\"y\"]' AND deny_agents = '[]'"), 1);
     assert_int_equal(fixture_number(s->f, "SELECT count(*) FROM api_key WHERE id = 'b' AND"
-                                          " roles = 'client' AND allow_agents IS NULL"), 1);
+                                          " roles = 'client' AND allow_agents IS NULL AND"
+                                          " deny_agents ="
+                                          " '[{\"pattern\":\"z\",\"mode\":\"shadow\"}]'"), 1);
     assert_int_equal(s->published, 1);
 }
 
