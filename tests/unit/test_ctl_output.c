@@ -186,7 +186,8 @@ static void shown_progress(int64_t total, int64_t spent_ms, char *text, size_t s
 {
     int other, master = open_terminal(&other), saved = dup(STDERR_FILENO);
     struct progress progress;
-    ssize_t got;
+    size_t length = 0;
+    ssize_t got = 1;
 
     dup2(other, STDERR_FILENO);
     progress_begin(&progress, "verifying rows", total);
@@ -196,8 +197,11 @@ static void shown_progress(int64_t total, int64_t spent_ms, char *text, size_t s
     progress_end(&progress);
     fputs("end", stderr);
     dup2(saved, STDERR_FILENO);
-    got = read(master, text, size - 1);
-    text[got < 0 ? 0 : got] = '\0';
+    /* a terminal passes on what it has at the moment */
+    for (text[0] = '\0'; got > 0 && strstr(text, "end") == NULL; text[length] = '\0') {
+        got = read(master, text + length, size - 1 - length);
+        length += got > 0 ? (size_t)got : 0;
+    }
     close(saved);
     close(other);
     close(master);
