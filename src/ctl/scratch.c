@@ -34,32 +34,45 @@ static void catch_signals(void)
         sigaction(signals[i], &action, NULL);
 }
 
-const char *scratch_make(const char *target, struct err *e)
+/* From `file`, a template, to the names that the handler knows. */
+static int make_file(char *file, const char *target, struct err *e)
 {
     static const char *const ends[NAMES] = {"",      "-journal", "-wal",
                                             "-shm", ".gate",    ".shared"};
-    char file[NAME_SIZE - 16];
-    int fd;
+    int fd = mkstemp(file);
 
-    if (snprintf(file, sizeof file, "%s.new-XXXXXX", target) >= (int)sizeof file) {
-        err_set(e, AGW_EINVALID, "%s: the name is too long", target);
-        return NULL;
-    }
-    fd = mkstemp(file);
     if (fd < 0 || fchmod(fd, 0640) != 0) {
         err_set(e, AGW_ESTORE, "cannot make a file beside %s: %s", target, strerror(errno));
         if (fd >= 0) {
             unlink(file);
             close(fd);
         }
-        return NULL;
+        return AGW_ESTORE;
     }
     close(fd);
     for (int i = 0; i < NAMES; i++)
         snprintf(names[i], NAME_SIZE, "%s%s", file, ends[i]);
     made = 1;
     catch_signals();
-    return names[0];
+    return 0;
+}
+
+const char *scratch_make(const char *target, struct err *e)
+{
+    char file[NAME_SIZE - 16];
+    sigset_t all, before;
+    int status;
+
+    if (snprintf(file, sizeof file, "%s.new-XXXXXX", target) >= (int)sizeof file) {
+        err_set(e, AGW_EINVALID, "%s: the name is too long", target);
+        return NULL;
+    }
+    /* no signal may come between the file and the handler that removes it */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    status = make_file(file, target, e);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status == 0 ? names[0] : NULL;
 }
 
 void scratch_alone(void)
