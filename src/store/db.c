@@ -377,3 +377,23 @@ json_t *db_row_json(sqlite3_stmt *statement)
         }
     return row;
 }
+
+int db_rows_json(struct db *db, sqlite3_stmt *statement, json_t **rows, struct err *e)
+{
+    int status = 1;
+
+    *rows = json_array();
+    while (*rows != NULL && (status = db_step(db, statement, e)) == 1)
+        if (json_array_append_new(*rows, db_row_json(statement)) != 0) {
+            json_decref(*rows);
+            *rows = NULL;
+        }
+    sqlite3_reset(statement);
+    if (*rows == NULL)
+        return err_set(e, AGW_ENOMEM, "reading rows");
+    if (status != 0) {
+        json_decref(*rows);
+        *rows = NULL;
+    }
+    return status;
+}

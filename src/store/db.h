@@ -78,6 +78,9 @@ int db_copy_text(sqlite3_stmt *statement, int column, char **text);
  * U+FFFD), integers, null. Columns named "ts" or "..._at" hold UTC ms and become RFC 3339
  * text. A new reference, or NULL when memory is out. */
 json_t *db_row_json(sqlite3_stmt *statement);
+/* All rows that a bound statement yields, in an array (a new reference, NULL after a failure);
+ * the statement is reset. 0, AGW_ESTORE or AGW_ENOMEM. */
+int db_rows_json(struct db *db, sqlite3_stmt *statement, json_t **rows, struct err *e);
 
 /* AGW_ESTORE with SQLite's message. */
 int db_error(struct db *db, struct err *e, const char *doing);

@@ -62,22 +62,10 @@ int errors_ring_list(struct db *db, int limit, json_t **list, struct err *e)
     sqlite3_stmt *statement = db_statement(
         db, "SELECT id, ts, component, kind, severity, subject, message, request_id"
             " FROM recent_error ORDER BY id DESC LIMIT ?", e);
-    int status;
 
     *list = NULL;
     if (statement == NULL)
         return AGW_ESTORE;
     sqlite3_bind_int(statement, 1, limit);
-    *list = json_array();
-    while ((status = db_step(db, statement, e)) == 1)
-        if (json_array_append_new(*list, db_row_json(statement)) != 0) {
-            status = err_set(e, AGW_ENOMEM, "listing errors");
-            break;
-        }
-    sqlite3_reset(statement);
-    if (status != 0) {
-        json_decref(*list);
-        *list = NULL;
-    }
-    return status;
+    return db_rows_json(db, statement, list, e);
 }

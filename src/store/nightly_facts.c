@@ -38,23 +38,12 @@ json_t *nightly_facts(struct db *db, enum nightly_fact fact, int64_t since, int6
                       struct err *e)
 {
     sqlite3_stmt *statement = db_statement(db, questions[fact], e);
-    json_t *rows = json_array();
-    int status = 0;
+    json_t *rows;
 
-    if (statement != NULL && rows != NULL) {
-        sqlite3_bind_int64(statement, 1, since);
-        sqlite3_bind_int64(statement, 2, now);
-        while ((status = db_step(db, statement, e)) == 1)
-            if (json_array_append_new(rows, db_row_json(statement)) != 0) {
-                status = err_set(e, AGW_ENOMEM, "the nightly audit");
-                break;
-            }
-        sqlite3_reset(statement);
-    } else if (statement != NULL) {
-        status = err_set(e, AGW_ENOMEM, "the nightly audit");
-    }
-    if (statement != NULL && status == 0)
-        return rows;
-    json_decref(rows);
-    return NULL;
+    if (statement == NULL)
+        return NULL;
+    sqlite3_bind_int64(statement, 1, since);
+    sqlite3_bind_int64(statement, 2, now);
+    (void)db_rows_json(db, statement, &rows, e);
+    return rows;
 }

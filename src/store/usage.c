@@ -69,7 +69,6 @@ int usage_list(struct db *db, const struct usage_filter *filter, json_t **rows, 
             " denied, prompt_tokens, completion_tokens, duration_ms FROM usage_day AS u"
             " WHERE u.day >= ?1 AND u.day <= ?2 AND (?3 IS NULL OR key_id = ?3)"
             " AND (?4 IS NULL OR agent = ?4) ORDER BY u.day DESC, key_id, agent", e);
-    int status;
 
     *rows = NULL;
     if (statement == NULL)
@@ -79,16 +78,5 @@ int usage_list(struct db *db, const struct usage_filter *filter, json_t **rows, 
                                                         : (filter->until - 1) / USAGE_DAY_MS);
     db_bind_text(statement, 3, filter->key_id);
     db_bind_text(statement, 4, filter->agent);
-    *rows = json_array();
-    while ((status = db_step(db, statement, e)) == 1)
-        if (json_array_append_new(*rows, db_row_json(statement)) != 0) {
-            status = err_set(e, AGW_ENOMEM, "listing usage");
-            break;
-        }
-    sqlite3_reset(statement);
-    if (status != 0) {
-        json_decref(*rows);
-        *rows = NULL;
-    }
-    return status;
+    return db_rows_json(db, statement, rows, e);
 }
