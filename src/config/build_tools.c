@@ -19,6 +19,7 @@ static const struct {
     {"url", {[TOOL_LOCAL] = REFUSED, [TOOL_HTTP] = NEEDED, [TOOL_MCP] = WELCOME}},
     {"method", {[TOOL_LOCAL] = REFUSED, [TOOL_HTTP] = WELCOME, [TOOL_MCP] = WELCOME}},
     {"headers", {[TOOL_LOCAL] = REFUSED, [TOOL_HTTP] = WELCOME, [TOOL_MCP] = WELCOME}},
+    {"allow_private", {[TOOL_LOCAL] = REFUSED, [TOOL_HTTP] = WELCOME, [TOOL_MCP] = WELCOME}},
 };
 
 static void check_http_method(struct build *b, const struct tree_node *node,
@@ -124,6 +125,8 @@ void tools_finish_one(struct build *b, const struct tree_node *node, void *eleme
     if (tool->provider == TOOL_MCP &&
         (tree_get(node, "url") == NULL) == (command == NULL))
         build_error(b, node, "an MCP tool needs either 'url' or 'command'");
+    if (tool->provider == TOOL_MCP && command != NULL && tree_get(node, "allow_private") != NULL)
+        build_error(b, tree_get(node, "allow_private"), "'allow_private' goes with 'url' only");
     if (command != NULL && command->kind == TREE_LIST && command->count == 0)
         build_error(b, command, "'command' must not be empty");
     if (tool->method == NULL && tool->provider != TOOL_LOCAL)

@@ -143,7 +143,7 @@ struct config_tool {
     size_t header_count;
     struct config_header *headers;
     const json_t *schema; /* a JSON Schema that was checked; NULL = none */
-    bool log_arguments;
+    bool log_arguments, allow_private;
     int64_t max_result_bytes;
     unsigned char digest[SHA_SIZE]; /* of all that is written of it, variables replaced */
     struct config_place place;

@@ -321,6 +321,10 @@ const struct option schema_options[] = {
     {CONFIG_TOOLS, "tools[].method", OPTION_TEXT, RELOADABLE, RANGE(1, 128),
      FIELD(config_tool, method),
      HELP("http: the request's method. mcp: the tool's name there, * = all of them.")},
+    {CONFIG_TOOLS, "tools[].allow_private", OPTION_BOOLEAN, RELOADABLE, DEFAULT("false"),
+     FIELD(config_tool, allow_private),
+     HELP("Whether url may lead to this host or a private network, not only to public "
+          "addresses.")},
     {CONFIG_TOOLS, "tools[].timeout", OPTION_SECONDS, RELOADABLE, DEFAULT("10"),
      RANGE(50, 3600000), FIELD(config_tool, timeout_ms), HELP("Longest run.")},
     {CONFIG_TOOLS, "tools[].headers", OPTION_MAP, RELOADABLE, SECRET,

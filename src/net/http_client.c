@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
+#include "net/http_address.h"
 #include "net/http_pool.h"
 #include "net/http_wait.h"
 #include "util/clock.h"
@@ -30,6 +32,7 @@ struct transfer {
     size_t header_bytes, body_bytes;
     int64_t started, connected_at, last_byte, enough_at, own_quiet; /* monotonic ms */
     int64_t *quiet;
+    char refused[160];        /* what is wrong with the address last refused */
 };
 
 int http_client_init(void)
@@ -45,12 +48,38 @@ static void arrived(struct transfer *t)
         t->own_quiet = t->last_byte;
 }
 
+/* Makes a connection's socket: the name has been resolved, and nothing been sent yet. */
+static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *peer)
+{
+    struct transfer *t = arg;
+    const char *problem = NULL;
+
+    (void)purpose;
+    if (t->call->reach == HTTP_REACH_PUBLIC)
+        problem = http_address_problem(&peer->addr, peer->addrlen);
+    if (problem != NULL) {
+        char address[HTTP_ADDRESS_SIZE];
+
+        http_address_text(&peer->addr, peer->addrlen, address);
+        snprintf(t->refused, sizeof t->refused,
+                 "the address %s is not public but %s: only 'allow_private: true' permits it",
+                 address, problem);
+        return CURL_SOCKET_BAD;
+    }
+    return socket(peer->family, peer->socktype | SOCK_CLOEXEC, peer->protocol);
+}
+
 /* curl is about to send: the connection (with TLS) is there, new or warm. */
 static int on_connected(void *arg, char *ip, char *local, int port, int local_port)
 {
     struct transfer *t = arg;
 
     (void)ip, (void)local, (void)port, (void)local_port;
+    if (t->call->once && t->result->connected) { /* curl's own retry */
+        t->code = err_set(t->e, AGW_EUPSTREAM, "the connection broke before an answer came; "
+                          "the request is not sent again");
+        return CURL_PREREQFUNC_ABORT;
+    }
     t->result->connected = true;
     t->connected_at = clock_mono_ms();
     return CURL_PREREQFUNC_OK;
@@ -213,6 +242,8 @@ static int prepare(struct transfer *t, struct curl_slist *headers)
     set_method(easy, call);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)call->connect_ms);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t);
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, t);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -274,6 +305,9 @@ static int failure(struct transfer *t, CURLcode curl, const char *detail)
 
     if (t->enough || curl == CURLE_OK)
         return 0;
+    t->result->refused_address = t->refused[0] != '\0' && !t->result->connected;
+    if (t->result->refused_address)
+        return err_set(t->e, AGW_EUPSTREAM, "%s", t->refused);
     if (curl == CURLE_OUT_OF_MEMORY)
         return err_set(t->e, AGW_ENOMEM, "during a request");
     if (curl == CURLE_OPERATION_TIMEDOUT)
@@ -334,7 +368,7 @@ int http_client_call(struct http_pool *pool, const struct http_call *call,
 {
     int64_t before = clock_mono_us();
     struct transfer t = {.call = call, .result = result, .e = e};
-    struct http_handle *handle = http_pool_acquire(pool);
+    struct http_handle *handle = http_pool_acquire(pool, call->reach);
     struct curl_slist *headers = NULL;
     int code = AGW_ENOMEM;
 

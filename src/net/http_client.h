@@ -2,7 +2,9 @@
 /* One HTTP call through libcurl with deadlines, caps and cancellation.
  *
  * A pool keeps curl handles, and with them warm connections, apart per pool (one pool an
- * upstream). No redirects, no proxy from the environment, http and https only. The calling
+ * upstream). No redirects, no proxy from the environment, http and https only. Which addresses
+ * may be reached is judged when the socket is made, after every resolution: a name that comes
+ * to stand for another address changes nothing. The calling
  * thread waits (giving its run permit back) on the transfer and on the client's socket at
  * once. Pools: any thread; one call: one thread.
  */
@@ -30,7 +32,13 @@ struct http_result {
     bool connected;              /* a connection was there: the request may have been seen */
     bool any_byte;               /* some response byte arrived */
     bool too_large;              /* max_response was exceeded */
+    bool refused_address;        /* `reach` forbade an address; then *e names it */
     int64_t duration_us;
+};
+
+enum http_reach {
+    HTTP_REACH_ANY,
+    HTTP_REACH_PUBLIC /* addresses of the public Internet only (net/http_address.h) */
 };
 
 /* What on_body returns when it needs nothing more: the call ends well, at once if the
@@ -46,6 +54,10 @@ struct http_call {
     /* 0 = none. first_byte counts from the connection's being there, idle from the last
      * response byte, total from the start. */
     int64_t connect_ms, first_byte_ms, idle_ms, total_ms;
+    enum http_reach reach;
+    /* Sent at most once. Otherwise a kept connection that breaks before the first byte of an
+     * answer is replaced and the request sent anew, whatever became of it. */
+    bool once;
     size_t max_response;         /* bytes of body, decoded */
     int watch_fd;                /* client's socket: hang-up cancels; -1 = none */
     int64_t tick_ms;             /* call on_tick when nothing arrived for so long; 0 = never */

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "net/http_tls.h"
 
@@ -78,12 +79,13 @@ static int set_constants(CURL *easy)
     return bad == CURLE_OK ? 0 : -1;
 }
 
-static struct http_handle *handle_new(void)
+static struct http_handle *handle_new(enum http_reach reach)
 {
     struct http_handle *handle = calloc(1, sizeof *handle);
 
     if (handle == NULL)
         return NULL;
+    handle->reach = reach;
     handle->multi = curl_multi_init();
     handle->easy = curl_easy_init();
     if (handle->multi == NULL || handle->easy == NULL || set_constants(handle->easy) != 0 ||
@@ -95,15 +97,22 @@ static struct http_handle *handle_new(void)
     return handle;
 }
 
-struct http_handle *http_pool_acquire(struct http_pool *pool)
+struct http_handle *http_pool_acquire(struct http_pool *pool, enum http_reach reach)
 {
     struct http_handle *handle = NULL;
+    size_t at;
 
     pthread_mutex_lock(&pool->lock);
-    if (pool->count > 0)
-        handle = pool->idle[--pool->count];
+    for (at = pool->count; at > 0 && pool->idle[at - 1]->reach != reach; at--)
+        ;
+    if (at > 0) {
+        handle = pool->idle[at - 1];
+        pool->count--;
+        memmove(pool->idle + at - 1, pool->idle + at, (pool->count - (at - 1)) *
+                                                          sizeof *pool->idle);
+    }
     pthread_mutex_unlock(&pool->lock);
-    return handle != NULL ? handle : handle_new();
+    return handle != NULL ? handle : handle_new(reach);
 }
 
 void http_pool_release(struct http_pool *pool, struct http_handle *handle)

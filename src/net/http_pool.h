@@ -12,12 +12,13 @@
 struct http_handle {
     CURLM *multi;
     CURL *easy;
+    enum http_reach reach; /* of all its calls, and so of its connection */
     char detail[CURL_ERROR_SIZE];
 };
 
-/* The handle used last (its connection is the likeliest to be alive), or a new one; NULL
- * when memory is out. */
-struct http_handle *http_pool_acquire(struct http_pool *pool);
+/* The handle used last for this reach (its connection is the likeliest to be alive), or a new
+ * one; NULL when memory is out. */
+struct http_handle *http_pool_acquire(struct http_pool *pool, enum http_reach reach);
 /* Keeps it for the next call, or frees it when enough are idle. NULL is allowed. */
 void http_pool_release(struct http_pool *pool, struct http_handle *handle);
 

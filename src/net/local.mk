@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 libagw_a_SOURCES += \
+  src/net/http_address.c src/net/http_address.h \
   src/net/http_client.c src/net/http_client.h \
   src/net/http_pool.c src/net/http_pool.h \
   src/net/http_tls.c src/net/http_tls.h \
@@ -10,6 +11,14 @@ unit_tests += tests/unit/test_net_sse_parse
 tests_unit_test_net_sse_parse_SOURCES = tests/unit/test_net_sse_parse.c
 http_scene_sources = tests/lib/http_scene.c tests/lib/http_scene.h \
   tests/lib/mock_http.c tests/lib/mock_http.h
+
+unit_tests += tests/unit/test_net_http_address
+tests_unit_test_net_http_address_SOURCES = tests/unit/test_net_http_address.c
+EXTRA_DIST += tests/cases/net/addresses.txt
+
+unit_tests += tests/unit/test_net_http_reach
+tests_unit_test_net_http_reach_SOURCES = tests/unit/test_net_http_reach.c $(http_scene_sources)
+tests_unit_test_net_http_reach_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 
 unit_tests += tests/unit/test_net_http_client
 tests_unit_test_net_http_client_SOURCES = tests/unit/test_net_http_client.c $(http_scene_sources)

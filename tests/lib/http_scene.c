@@ -102,6 +102,10 @@ static bool behave(struct mock_conn *conn, const struct mock_request *request, v
         raw(conn, "HTTP/1.1 103 Early Hints\r\nContent-Type: x/y\r\n\r\n");
         mock_reply(conn, 200, "text/plain", "", "hello");
         return true;
+    case LEAVE_AT_SECOND:
+        if (request->on_connection == 2)
+            return false;
+        break;
     case PLAIN:
         break;
     }

@@ -9,7 +9,8 @@
 
 enum scene_behaviour {
     PLAIN, SILENT, STALL_IN_HEAD, STALL_IN_BODY, DRIP, SHORT_BODY, RESET, GZIP_BOMB, ENDLESS_HEAD,
-    HTTP09, REDIRECT, RETRY_LATER, NEVER_ENDS, CLOSE_AFTER, INTERIM
+    HTTP09, REDIRECT, RETRY_LATER, NEVER_ENDS, CLOSE_AFTER, INTERIM,
+    LEAVE_AT_SECOND /* reads the second request of a connection and closes */
 };
 
 struct scene {
