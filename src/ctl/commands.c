@@ -44,6 +44,7 @@ const struct command *const commands[] = {
     &cmd_tools_list,
     &cmd_tools_call,
     &cmd_tools_test,
+    &cmd_tools_mcp_probe,
     &cmd_usage,
     NULL,
 };

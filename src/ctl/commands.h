@@ -17,6 +17,7 @@ extern const struct command cmd_explain;
 extern const struct command cmd_override_list, cmd_override_create, cmd_override_revoke;
 extern const struct command cmd_replay;
 extern const struct command cmd_tools_list, cmd_tools_call, cmd_tools_test;
+extern const struct command cmd_tools_mcp_probe;
 extern const struct command cmd_usage;
 
 #endif

@@ -22,6 +22,7 @@ libagw_a_SOURCES += \
   src/ctl/cmd_override.c \
   src/ctl/cmd_replay.c \
   src/ctl/cmd_tools.c \
+  src/ctl/cmd_tools_probe.c \
   src/ctl/cmd_usage.c \
   src/ctl/command.h \
   src/ctl/commands.c src/ctl/commands.h \
@@ -79,6 +80,7 @@ schemas = \
   doc/schemas/agwctl-replay.json \
   doc/schemas/agwctl-tools-call.json \
   doc/schemas/agwctl-tools-list.json \
+  doc/schemas/agwctl-tools-mcp-probe.json \
   doc/schemas/agwctl-tools-test.json \
   doc/schemas/agwctl-usage.json
 schemasdir = $(docdir)/doc/schemas

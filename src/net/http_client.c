@@ -113,7 +113,18 @@ static void keep_content_type(struct http_result *result, const char *value, siz
     result->content_type[i] = '\0';
 }
 
-static void take_header(struct http_result *result, const char *line, size_t length)
+static void keep_wanted(struct http_result *result, const char *value, size_t length)
+{
+    while (length > 0 && isspace((unsigned char)value[length - 1]))
+        length--;
+    if (length >= sizeof result->wanted)
+        length = 0;
+    memcpy(result->wanted, value, length);
+    result->wanted[length] = '\0';
+}
+
+static void take_header(struct http_result *result, const char *wanted, const char *line,
+                        size_t length)
 {
     const char *colon = memchr(line, ':', length);
     const char *value;
@@ -132,6 +143,8 @@ static void take_header(struct http_result *result, const char *line, size_t len
         result->retry_after_s = retry_after(value, rest);
     else if (name == 14 && strncasecmp(line, "x-should-retry", name) == 0)
         result->retry_is_useless = rest >= 5 && strncasecmp(value, "false", 5) == 0;
+    else if (wanted != NULL && name == strlen(wanted) && strncasecmp(line, wanted, name) == 0)
+        keep_wanted(result, value, rest);
 }
 
 static int end_of_head(struct transfer *t)
@@ -161,11 +174,12 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
         return length;
     if (length >= 5 && memcmp(line, "HTTP/", 5) == 0) {
         t->result->content_type[0] = '\0';
+        t->result->wanted[0] = '\0';
         t->result->retry_after_s = 0;
     } else if (*line == '\r' || *line == '\n') {
         t->code = end_of_head(t);
     } else {
-        take_header(t->result, line, length);
+        take_header(t->result, t->call->wanted, line, length);
     }
     return t->code == 0 ? length : 0;
 }

@@ -24,6 +24,8 @@ struct http_pool;
 struct http_pool *http_pool_new(size_t max_idle_handles);
 void http_pool_free(struct http_pool **pool);
 
+enum { HTTP_WANTED_SIZE = 256 };
+
 struct http_result {
     int status;                  /* 0 = no response */
     char content_type[128];      /* lower case, without parameters; "" = none */
@@ -33,6 +35,7 @@ struct http_result {
     bool any_byte;               /* some response byte arrived */
     bool too_large;              /* max_response was exceeded */
     bool refused_address;        /* `reach` forbade an address; then *e names it */
+    char wanted[HTTP_WANTED_SIZE]; /* value of the header `wanted`; "" = none, or longer */
     int64_t duration_us;
 };
 
@@ -58,6 +61,7 @@ struct http_call {
     /* Sent at most once. Otherwise a kept connection that breaks before the first byte of an
      * answer is replaced and the request sent anew, whatever became of it. */
     bool once;
+    const char *wanted;          /* a further header of the answer, to be kept; NULL = none */
     size_t max_response;         /* bytes of body, decoded */
     int watch_fd;                /* client's socket: hang-up cancels; -1 = none */
     int64_t tick_ms;             /* call on_tick when nothing arrived for so long; 0 = never */

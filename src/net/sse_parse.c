@@ -10,6 +10,7 @@
 
 enum {
     EVENT_NAME_MAX = 64,
+    RETRY_DIGITS_MAX = 9,
     KEEP_CAPACITY = 8192 /* a larger buffer is given back after its event */
 };
 
@@ -20,6 +21,9 @@ struct sse_parser {
     struct buf line;   /* a line whose end has not come yet */
     struct buf data;   /* the event's data lines, each followed by LF */
     char event[EVENT_NAME_MAX];
+    char id[SSE_ID_MAX + 1];      /* as the fields so far say */
+    char last_id[SSE_ID_MAX + 1]; /* as it was at the end of the last event */
+    int64_t retry_ms;
     bool after_cr;     /* the last byte was CR: an LF now belongs to it */
     bool started;      /* the first line was seen, a BOM may not follow any more */
 };
@@ -33,6 +37,7 @@ struct sse_parser *sse_parse_new(size_t max_event, sse_event_fn fn, void *arg)
     parser->max_event = max_event;
     parser->fn = fn;
     parser->arg = arg;
+    parser->retry_ms = -1;
     /* One byte more for the LF that ends the last data line. */
     buf_init(&parser->line, max_event + 8);
     buf_init(&parser->data, max_event + 1);
@@ -67,6 +72,7 @@ static int dispatch(struct sse_parser *parser)
 {
     int status = 0;
 
+    memcpy(parser->last_id, parser->id, sizeof parser->last_id);
     if (parser->data.length > 0) {
         parser->data.data[--parser->data.length] = '\0';
         status = parser->fn(parser->arg, parser->event[0] ? parser->event : "message",
@@ -92,6 +98,28 @@ static void set_event(struct sse_parser *parser, const char *value, size_t lengt
         length = EVENT_NAME_MAX - 1;
     memcpy(parser->event, value, length);
     parser->event[length] = '\0';
+}
+
+static void set_id(struct sse_parser *parser, const char *value, size_t length)
+{
+    if (memchr(value, '\0', length) != NULL)
+        return;
+    if (length > SSE_ID_MAX)
+        length = 0;
+    memcpy(parser->id, value, length);
+    parser->id[length] = '\0';
+}
+
+static void set_retry(struct sse_parser *parser, const char *value, size_t length)
+{
+    int64_t ms = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        if (value[i] < '0' || value[i] > '9')
+            return;
+        ms = ms * 10 + (value[i] - '0');
+    }
+    parser->retry_ms = ms;
 }
 
 static int take_line(struct sse_parser *parser, const char *line, size_t length, struct err *e)
@@ -120,6 +148,10 @@ static int take_line(struct sse_parser *parser, const char *line, size_t length,
         return add_data(parser, value, rest, e);
     if (name == 5 && memcmp(line, "event", 5) == 0)
         set_event(parser, value, rest);
+    if (name == 2 && memcmp(line, "id", 2) == 0)
+        set_id(parser, value, rest);
+    if (name == 5 && memcmp(line, "retry", 5) == 0 && rest > 0 && rest <= RETRY_DIGITS_MAX)
+        set_retry(parser, value, rest);
     return 0;
 }
 
@@ -174,4 +206,14 @@ int sse_parse_feed(struct sse_parser *parser, const char *bytes, size_t length, 
         at = end + 1;
     }
     return 0;
+}
+
+const char *sse_parse_last_id(const struct sse_parser *parser)
+{
+    return parser->last_id;
+}
+
+int64_t sse_parse_retry_ms(const struct sse_parser *parser)
+{
+    return parser->retry_ms;
 }

@@ -2,6 +2,14 @@
 libagw_a_SOURCES += \
   src/tools/arguments.c src/tools/arguments.h \
   src/tools/invoke.c src/tools/invoke.h \
+  src/tools/mcp.c src/tools/mcp.h \
+  src/tools/mcp_content.c src/tools/mcp_content.h \
+  src/tools/mcp_era.c src/tools/mcp_era.h \
+  src/tools/mcp_headers.c src/tools/mcp_headers.h \
+  src/tools/mcp_http.c src/tools/mcp_link.h \
+  src/tools/mcp_message.c src/tools/mcp_message.h \
+  src/tools/mcp_session.c src/tools/mcp_session.h \
+  src/tools/mcp_tools.c src/tools/mcp_tools.h \
   src/tools/providers.c \
   src/tools/source.c src/tools/source.h \
   src/tools/tool.c src/tools/tool.h \

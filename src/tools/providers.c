@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Lists the providers of tools that this program has. */
+#include "tools/mcp.h"
 #include "tools/tool.h"
 
-const struct tool_provider *const tool_providers[TOOL_PROVIDERS] = {NULL};
+const struct tool_provider *const tool_providers[TOOL_PROVIDERS] = {
+    [TOOL_MCP] = &mcp_provider,
+};
