@@ -114,6 +114,8 @@ void upstreams_take_secret(struct build *b, const struct option *option,
 void upstreams_finish_one(struct build *b, const struct tree_node *node, void *element);
 void upstreams_end(struct build *b, const struct tree_node *root);
 
+void tools_take_environment(struct build *b, const struct option *option,
+                            struct tree_node *node, char *base);
 void tools_finish_one(struct build *b, const struct tree_node *node, void *element);
 void tools_end(struct build *b, const struct tree_node *root);
 

@@ -18,9 +18,65 @@ static const struct {
     {"command", {[TOOL_LOCAL] = NEEDED, [TOOL_HTTP] = REFUSED, [TOOL_MCP] = WELCOME}},
     {"url", {[TOOL_LOCAL] = REFUSED, [TOOL_HTTP] = NEEDED, [TOOL_MCP] = WELCOME}},
     {"method", {[TOOL_LOCAL] = REFUSED, [TOOL_HTTP] = WELCOME, [TOOL_MCP] = WELCOME}},
+    {"sandbox", {[TOOL_LOCAL] = WELCOME, [TOOL_HTTP] = REFUSED, [TOOL_MCP] = WELCOME}},
+    {"network", {[TOOL_LOCAL] = WELCOME, [TOOL_HTTP] = REFUSED, [TOOL_MCP] = WELCOME}},
+    {"read", {[TOOL_LOCAL] = WELCOME, [TOOL_HTTP] = REFUSED, [TOOL_MCP] = WELCOME}},
+    {"write", {[TOOL_LOCAL] = WELCOME, [TOOL_HTTP] = REFUSED, [TOOL_MCP] = WELCOME}},
+    {"environment", {[TOOL_LOCAL] = WELCOME, [TOOL_HTTP] = REFUSED, [TOOL_MCP] = WELCOME}},
+    {"max_memory_mib", {[TOOL_LOCAL] = WELCOME, [TOOL_HTTP] = REFUSED, [TOOL_MCP] = WELCOME}},
+    {"max_processes", {[TOOL_LOCAL] = WELCOME, [TOOL_HTTP] = REFUSED, [TOOL_MCP] = WELCOME}},
     {"headers", {[TOOL_LOCAL] = REFUSED, [TOOL_HTTP] = WELCOME, [TOOL_MCP] = WELCOME}},
     {"allow_private", {[TOOL_LOCAL] = REFUSED, [TOOL_HTTP] = WELCOME, [TOOL_MCP] = WELCOME}},
 };
+
+/* Those that only a program of this host has. */
+static const char *const of_programs[] = {"sandbox", "network", "read", "write", "environment",
+                                          "max_memory_mib", "max_processes"};
+
+enum { ENVIRONMENT_MAX = 64, VARIABLE_MAX = 4096 };
+
+static const char *variable_problem(const struct tree_node *node)
+{
+    static const char word[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+    static const char *const ours[] = {"HOME", "TMPDIR"};
+
+    if (node->key[0] == '\0' || strspn(node->key, word) != strlen(node->key) ||
+        (node->key[0] >= '0' && node->key[0] <= '9'))
+        return "is not a name of a variable";
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+        if (strcmp(node->key, ours[i]) == 0)
+            return "is set by the gateway itself";
+    if (node->kind == TREE_BROKEN)
+        return NULL;
+    if (node->kind != TREE_TEXT || tree_is_null(node))
+        return "must have a text as its value";
+    return strlen(node->text) > VARIABLE_MAX ? "has too long a value" : NULL;
+}
+
+void tools_take_environment(struct build *b, const struct option *option,
+                            struct tree_node *node, char *base)
+{
+    struct config_header *variables = build_alloc(b, (node->count + 1) * sizeof *variables);
+    size_t count = 0;
+
+    if (variables == NULL)
+        return;
+    if (node->count > ENVIRONMENT_MAX) {
+        build_error(b, node, "'%s' must not have more than %d entries", option->path,
+                    ENVIRONMENT_MAX);
+        return;
+    }
+    for (struct tree_node *n = node->first; n != NULL; n = n->next) {
+        const char *problem = variable_problem(n);
+
+        if (problem != NULL)
+            build_key_error(b, n, "'%s': '%.64s' %s", option->path, n->key, problem);
+        else
+            variables[count++] = (struct config_header){n->key, n->text};
+    }
+    memcpy(base + option->offset, &variables, sizeof variables);
+    memcpy(base + option->count_offset, &count, sizeof count);
+}
 
 static void check_http_method(struct build *b, const struct tree_node *node,
                               const struct config_tool *tool)
@@ -109,6 +165,7 @@ void tools_finish_one(struct build *b, const struct tree_node *node, void *eleme
     const struct tree_node *command = tree_get(node, "command");
 
     tool->place = build_place(b, node);
+    tool->program.folder = b->folder;
     set_digest(b, node, tool);
     check_schema(b, tree_get(node, "schema"), tool);
     if (!values_is_choice(schema_find(CONFIG_TOOLS, "tools[].provider"),
@@ -125,6 +182,11 @@ void tools_finish_one(struct build *b, const struct tree_node *node, void *eleme
     if (tool->provider == TOOL_MCP &&
         (tree_get(node, "url") == NULL) == (command == NULL))
         build_error(b, node, "an MCP tool needs either 'url' or 'command'");
+    for (size_t i = 0; tool->provider == TOOL_MCP && command == NULL &&
+                       i < sizeof of_programs / sizeof of_programs[0]; i++)
+        if (tree_get(node, of_programs[i]) != NULL)
+            build_error(b, tree_get(node, of_programs[i]), "'%s' goes only with 'command'",
+                        of_programs[i]);
     if (tool->provider == TOOL_MCP && command != NULL && tree_get(node, "allow_private") != NULL)
         build_error(b, tree_get(node, "allow_private"), "'allow_private' goes with 'url' only");
     if (command != NULL && command->kind == TREE_LIST && command->count == 0)

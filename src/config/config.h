@@ -133,12 +133,26 @@ struct config_agent {
 
 enum config_tool_provider { TOOL_LOCAL, TOOL_HTTP, TOOL_MCP };
 
+enum config_sandbox { SANDBOX_BEST_EFFORT, SANDBOX_REQUIRE, SANDBOX_OFF };
+
+/* How the program of a tool's command is run. */
+struct config_program {
+    const char *folder; /* of gateway.yaml, "" or ending in '/': where relative names begin */
+    enum config_sandbox sandbox;
+    bool network;
+    size_t read_count, write_count, environment_count;
+    const char **read, **write;
+    struct config_header *environment; /* variables, and their values */
+    int64_t max_memory_mib, max_processes;
+};
+
 struct config_tool {
     const char *name, *description;
     enum config_tool_provider provider;
     const char *url, *method;
     size_t command_count;
     const char **command;
+    struct config_program program;
     int64_t timeout_ms;
     size_t header_count;
     struct config_header *headers;

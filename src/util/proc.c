@@ -9,9 +9,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Reads state (field 3) and start time (field 22); the name in field 2 may hold blanks and
+struct stat_fields {
+    char state;                /* field 3 */
+    long parent;               /* 4 */
+    unsigned long long start;  /* 22 */
+};
+
+/* The name in field 2 may hold blanks and
  * parentheses, so fields are counted from its last ')'. */
-static bool read_stat(pid_t pid, char *state, unsigned long long *start)
+static bool read_stat(pid_t pid, struct stat_fields *fields)
 {
     char path[32], text[1024];
     char *after, *end;
@@ -32,30 +38,37 @@ static bool read_stat(pid_t pid, char *state, unsigned long long *start)
     for (int field = 3; field <= 22 && after != NULL; field++) {
         after = strchr(after + 1, ' ');
         if (after != NULL && field == 3)
-            *state = after[1];
+            fields->state = after[1];
+        if (after != NULL && field == 4)
+            fields->parent = strtol(after + 1, NULL, 10);
     }
     if (after == NULL)
         return false;
     errno = 0;
-    *start = strtoull(after + 1, &end, 10);
+    fields->start = strtoull(after + 1, &end, 10);
     return end != after + 1 && errno == 0;
 }
 
 uint64_t proc_start_time(pid_t pid)
 {
-    unsigned long long start;
-    char state;
+    struct stat_fields fields;
 
-    return read_stat(pid, &state, &start) ? start : 0;
+    return read_stat(pid, &fields) ? fields.start : 0;
+}
+
+pid_t proc_parent(pid_t pid)
+{
+    struct stat_fields fields;
+
+    return read_stat(pid, &fields) ? (pid_t)fields.parent : 0;
 }
 
 bool proc_is_alive(pid_t pid, uint64_t start_time)
 {
-    unsigned long long start;
-    char state;
+    struct stat_fields fields;
 
-    return pid > 0 && read_stat(pid, &state, &start) && state != 'Z' && state != 'X' &&
-           start == start_time;
+    return pid > 0 && read_stat(pid, &fields) && fields.state != 'Z' && fields.state != 'X' &&
+           fields.start == start_time;
 }
 
 void proc_boot_id(char boot[PROC_BOOT_SIZE])

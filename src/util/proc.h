@@ -11,6 +11,9 @@
  * there is no such process. */
 uint64_t proc_start_time(pid_t pid);
 
+/* The parent's pid, as this process sees it; 0 when there is no such process. */
+pid_t proc_parent(pid_t pid);
+
 /* Whether `pid` runs (not a zombie) and started at `start_time`. */
 bool proc_is_alive(pid_t pid, uint64_t start_time);
 

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+/* Starts the programs of tools in their sandbox, and ends them. */
+#include "tools/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sandbox/report.h"
+#include "sandbox/sandbox.h"
+#include "util/arena.h"
+#include "util/clock.h"
+#include "util/permit.h"
+
+enum { REPORT_FD = 3, CONTROL_FD = 4, FILES_MAX = 1024, FILE_MIB = 64, TMP_MIB = 64,
+       END_MS = 5000, FIXED_WORDS = 40, MIB_SHIFT = 20,
+       PLAN_MAX = 4 << 20 };
+
+static const char search_path[] = "/usr/local/bin:/usr/bin:/bin";
+
+/* ---- the launcher program ---- */
+
+static char launcher[PATH_MAX];
+
+/* $GATEWAY_EXEC; beside this program, when that was not installed; where it is installed. */
+static void find_launcher(void)
+{
+    const char *named = getenv("GATEWAY_EXEC");
+    ssize_t length = readlink("/proc/self/exe", launcher, sizeof launcher - 16);
+    char *slash;
+
+    if (named != NULL && named[0] != '\0') {
+        snprintf(launcher, sizeof launcher, "%s", named);
+        return;
+    }
+    launcher[length < 0 ? 0 : length] = '\0';
+    slash = strrchr(launcher, '/');
+    if (slash != NULL)
+        memcpy(slash, "/agw-exec", sizeof "/agw-exec");
+    if (slash == NULL || access(launcher, X_OK) != 0)
+        snprintf(launcher, sizeof launcher, "%s", AGW_LIBEXECDIR "/agw-exec");
+}
+
+/* ---- the command ---- */
+
+struct plan {
+    struct arena *arena;
+    const struct config_tool *tool;
+    const char *directory; /* the program's working directory */
+    const char *program;   /* absolute */
+    size_t count;
+    char **words, **environment;
+    struct err *e;
+};
+
+static int no_memory(struct plan *p)
+{
+    return err_set(p->e, AGW_ENOMEM, "starting '%s'", p->tool->name);
+}
+
+static void add(struct plan *p, const char *word)
+{
+    p->words[p->count++] = (char *)word; /* posix_spawn() does not change them */
+}
+
+static void add_number(struct plan *p, const char *option, long long value)
+{
+    if (value == 0)
+        return;
+    add(p, option);
+    add(p, arena_printf(p->arena, "%lld", value));
+}
+
+static const char *absolute(struct plan *p, const char *path)
+{
+    char *real = realpath(path, NULL);
+    const char *copy = real == NULL ? NULL : arena_printf(p->arena, "%s", real);
+
+    free(real);
+    return copy;
+}
+
+/* "/folder" of "/folder/name", without links; NULL when it is not there. */
+static const char *folder_of(struct plan *p, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *folder = slash == path ? "/" : arena_printf(p->arena, "%.*s",
+                                                            (int)(slash - path), path);
+
+    return folder == NULL ? NULL : absolute(p, folder);
+}
+
+static bool is_there(const char *path)
+{
+    return path != NULL && access(path, F_OK) == 0;
+}
+
+/* A name without '/' is looked for like a shell would; another one, if relative, from the folder
+ * of gateway.yaml, or the folder around that: conf/ and agents/ may stand side by side. */
+static const char *find_program(struct plan *p, const char *name)
+{
+    const char *path, *folder = p->tool->program.folder;
+
+    p->directory = folder[0] == '\0' ? "." : folder;
+    if (name[0] == '/')
+        return is_there(name) ? name : NULL;
+    if (strchr(name, '/') == NULL) {
+        for (const char *c = search_path; *c != '\0'; c += strcspn(c, ":"), c += *c == ':') {
+            path = arena_printf(p->arena, "%.*s/%s", (int)strcspn(c, ":"), c, name);
+            if (is_there(path))
+                return path;
+        }
+        return NULL;
+    }
+    path = arena_printf(p->arena, "%s%s", folder, name);
+    if (is_there(path))
+        return path;
+    p->directory = arena_printf(p->arena, "%s..", folder);
+    path = arena_printf(p->arena, "%s../%s", folder, name);
+    return is_there(path) ? path : NULL;
+}
+
+static int resolve(struct plan *p)
+{
+    const char *name = p->tool->command[0], *path = find_program(p, name), *folder;
+
+    if (path == NULL)
+        return err_set(p->e, AGW_EUNAVAILABLE, "there is no program %s", name);
+    if (access(path, X_OK) != 0)
+        return err_set(p->e, AGW_EUNAVAILABLE, "cannot run %s: %s", name, strerror(errno));
+    p->directory = p->directory == NULL ? NULL : absolute(p, p->directory);
+    folder = folder_of(p, path);
+    if (folder == NULL || p->directory == NULL)
+        return no_memory(p);
+    /* The name that was written: programs look at it. */
+    p->program = arena_printf(p->arena, "%s/%s", strcmp(folder, "/") == 0 ? "" : folder,
+                              strrchr(path, '/') + 1);
+    return p->program == NULL ? no_memory(p) : 0;
+}
+
+/* It may read the folder that it is in, also where its name is only a link to it; but of the
+ * folder of gateway.yaml nothing besides itself. */
+static void add_own_folder(struct plan *p)
+{
+    const char *real = absolute(p, p->program), *folder;
+    const char *conf = absolute(p, p->tool->program.folder[0] == '\0' ? "."
+                                                                     : p->tool->program.folder);
+    const char *files[] = {p->program, real};
+
+    for (size_t i = 0; i < 2; i++) {
+        if (files[i] == NULL || (folder = folder_of(p, files[i])) == NULL)
+            continue;
+        add(p, "--read");
+        add(p, conf != NULL && strcmp(folder, conf) == 0 ? files[i] : folder);
+    }
+}
+
+static void add_options(struct plan *p, int64_t cpu_s)
+{
+    const struct config_program *c = &p->tool->program;
+
+    add(p, "agw-exec");
+    add(p, "--report");
+    add(p, "3");
+    add(p, "--control");
+    add(p, "4");
+    add(p, "--directory");
+    add(p, p->directory);
+    if (c->sandbox != SANDBOX_BEST_EFFORT)
+        add(p, c->sandbox == SANDBOX_OFF ? "--off" : "--require");
+    if (c->network)
+        add(p, "--network");
+    add_number(p, "--memory", (long long)c->max_memory_mib << MIB_SHIFT);
+    add_number(p, "--processes", c->max_processes);
+    add_number(p, "--cpu", cpu_s);
+    add_number(p, "--files", FILES_MAX);
+    add_number(p, "--file-size", (long long)FILE_MIB << MIB_SHIFT);
+    add_number(p, "--tmp-size", (long long)TMP_MIB << MIB_SHIFT);
+    add_own_folder(p);
+    for (size_t i = 0; i < c->read_count; i++) {
+        add(p, "--read");
+        add(p, c->read[i]);
+    }
+    for (size_t i = 0; i < c->write_count; i++) {
+        add(p, "--write");
+        add(p, c->write[i]);
+    }
+}
+
+static int make_words(struct plan *p, int64_t cpu_s)
+{
+    const struct config_program *c = &p->tool->program;
+    size_t room = FIXED_WORDS + 2 * (c->read_count + c->write_count) + p->tool->command_count;
+
+    p->words = arena_alloc(p->arena, room * sizeof *p->words);
+    if (p->words == NULL)
+        return no_memory(p);
+    add_options(p, cpu_s);
+    add(p, "--");
+    add(p, p->program);
+    for (size_t i = 1; i < p->tool->command_count; i++)
+        add(p, p->tool->command[i]);
+    for (size_t i = 0; i < p->count; i++)
+        if (p->words[i] == NULL)
+            return no_memory(p);
+    p->words[p->count] = NULL;
+    return 0;
+}
+
+static bool is_set(const struct config_program *c, const char *usual)
+{
+    size_t length = strcspn(usual, "=");
+
+    for (size_t i = 0; i < c->environment_count; i++)
+        if (strlen(c->environment[i].name) == length &&
+            strncmp(c->environment[i].name, usual, length) == 0)
+            return true;
+    return false;
+}
+
+/* Of the gateway's own environment nothing passes on: there are secrets in it. */
+static int make_environment(struct plan *p)
+{
+    const struct config_program *c = &p->tool->program;
+    const char *usual[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"};
+    size_t usual_count = sizeof usual / sizeof usual[0], count = 0;
+
+    p->environment = arena_alloc(p->arena, (c->environment_count + usual_count + 1) *
+                                               sizeof *p->environment);
+    if (p->environment == NULL)
+        return no_memory(p);
+    for (size_t i = 0; i < c->environment_count; i++)
+        p->environment[count++] = arena_printf(p->arena, "%s=%s", c->environment[i].name,
+                                               c->environment[i].value);
+    for (size_t i = 0; i < usual_count; i++)
+        if (!is_set(c, usual[i]))
+            p->environment[count++] = (char *)usual[i];
+    for (size_t i = 0; i < count; i++)
+        if (p->environment[i] == NULL)
+            return no_memory(p);
+    p->environment[count] = NULL;
+    return 0;
+}
+
+/* ---- start ---- */
+
+enum { PIPE_IN, PIPE_OUT, PIPE_ERR, PIPE_REPORT, PIPE_CONTROL, PIPES };
+
+/* Which end of each is ours: 1 the writing one. */
+static const int our_end[PIPES] = {1, 0, 0, 0, 1};
+
+static void close_pipes(int pipes[PIPES][2])
+{
+    for (size_t i = 0; i < PIPES; i++) {
+        launch_close(&pipes[i][0]);
+        launch_close(&pipes[i][1]);
+    }
+}
+
+/* The child's ends are above the numbers that they get, so that none overwrites another. */
+static int make_pipes(int pipes[PIPES][2])
+{
+    for (size_t i = 0; i < PIPES; i++)
+        pipes[i][0] = pipes[i][1] = -1;
+    for (size_t i = 0; i < PIPES; i++) {
+        int theirs = 1 - our_end[i], moved;
+
+        if (pipe2(pipes[i], O_CLOEXEC) != 0 ||
+            fcntl(pipes[i][our_end[i]], F_SETFL, O_NONBLOCK) != 0)
+            return -1;
+        moved = fcntl(pipes[i][theirs], F_DUPFD_CLOEXEC, CONTROL_FD + 1);
+        if (moved < 0)
+            return -1;
+        close(pipes[i][theirs]);
+        pipes[i][theirs] = moved;
+    }
+    return 0;
+}
+
+static int spawn(const struct plan *p, int pipes[PIPES][2], pid_t *pid)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t all, none;
+    int problem;
+
+    sigfillset(&all);
+    sigemptyset(&none);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    posix_spawn_file_actions_init(&actions);
+    for (int i = 0; i < PIPES; i++)
+        posix_spawn_file_actions_adddup2(&actions, pipes[i][1 - our_end[i]], i);
+    problem = posix_spawn(pid, launcher, &actions, &attributes, p->words, p->environment);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    return problem;
+}
+
+/* Reads what is there; 1 = it was the last of it. */
+static int read_report(int fd, struct launch_child *child)
+{
+    size_t used = strlen(child->report);
+    char rest[256];
+    ssize_t got;
+
+    do {
+        bool full = used + 1 >= sizeof child->report;
+
+        got = full ? read(fd, rest, sizeof rest)
+                   : read(fd, child->report + used, sizeof child->report - used - 1);
+        if (got > 0 && !full)
+            child->report[used += (size_t)got] = '\0';
+    } while (got > 0 || (got < 0 && errno == EINTR));
+    return got == 0 || errno != EAGAIN;
+}
+
+static bool await_report(int fd, int64_t deadline_ms, struct launch_child *child)
+{
+    struct pollfd watched = {.fd = fd, .events = POLLIN};
+    int64_t left;
+    bool complete = false;
+
+    permit_wait_begin();
+    while (!complete && (left = deadline_ms - clock_mono_ms()) > 0)
+        if (poll(&watched, 1, left > INT_MAX ? INT_MAX : (int)left) > 0)
+            complete = read_report(fd, child) == 1;
+    permit_wait_end();
+    return complete;
+}
+
+static int start_planned(const struct plan *p, int64_t deadline_ms, struct launch_child *child)
+{
+    int pipes[PIPES][2], problem;
+    char why[256] = "it takes too long to start";
+
+    if (make_pipes(pipes) != 0) {
+        problem = errno;
+        close_pipes(pipes);
+        return err_set(p->e, AGW_EUNAVAILABLE, "no pipe for the program: %s", strerror(problem));
+    }
+    problem = spawn(p, pipes, &child->pid);
+    if (problem != 0) {
+        child->pid = 0;
+        close_pipes(pipes);
+        return err_set(p->e, AGW_EUNAVAILABLE, "cannot run %s: %s", launcher, strerror(problem));
+    }
+    for (int i = 0; i < PIPES; i++)
+        launch_close(&pipes[i][1 - our_end[i]]);
+    child->in = pipes[PIPE_IN][1];
+    child->out = pipes[PIPE_OUT][0];
+    child->err = pipes[PIPE_ERR][0];
+    child->control = pipes[PIPE_CONTROL][1];
+    child->pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
+    if (child->pidfd < 0)
+        snprintf(why, sizeof why, "its end cannot be watched: %s", strerror(errno));
+    else if (await_report(pipes[PIPE_REPORT][0], deadline_ms, child) &&
+             report_has_started(child->report, why, sizeof why))
+        why[0] = '\0';
+    close(pipes[PIPE_REPORT][0]);
+    if (why[0] == '\0')
+        return 0;
+    launch_end(child);
+    return err_set(p->e, AGW_EUNAVAILABLE, "%s", why);
+}
+
+int launch_start(const struct config_tool *tool, int64_t cpu_s, int64_t deadline_ms,
+                 struct launch_child *child, struct err *e)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct plan p = {.arena = arena_new(PLAN_MAX), .tool = tool, .e = e};
+    int status;
+
+    *child = (struct launch_child){.pidfd = -1, .in = -1, .out = -1, .err = -1, .control = -1};
+    pthread_once(&once, find_launcher);
+    if (p.arena == NULL)
+        return no_memory(&p);
+    arena_keep_secret(p.arena); /* variables with tokens */
+    status = resolve(&p);
+    if (status == 0)
+        status = make_words(&p, cpu_s);
+    if (status == 0)
+        status = make_environment(&p);
+    if (status == 0)
+        status = start_planned(&p, deadline_ms, child);
+    arena_free(&p.arena);
+    return status;
+}
+
+/* ---- end ---- */
+
+void launch_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static bool reap(struct launch_child *child, int options)
+{
+    int status;
+    pid_t ended;
+
+    if (child->ended || child->pid == 0)
+        return true;
+    do
+        ended = waitpid(child->pid, &status, options);
+    while (ended < 0 && errno == EINTR);
+    if (ended == 0)
+        return false;
+    child->ended = true;
+    child->status = ended < 0 || !WIFEXITED(status) ? 128 + SIGKILL : WEXITSTATUS(status);
+    return true;
+}
+
+bool launch_has_ended(struct launch_child *child)
+{
+    return reap(child, WNOHANG);
+}
+
+void launch_ask(const struct launch_child *child)
+{
+    if (child->pid > 0 && !child->ended)
+        kill(child->pid, SIGTERM);
+}
+
+void launch_end(struct launch_child *child)
+{
+    struct pollfd watched = {.fd = child->pidfd, .events = POLLIN};
+    int64_t until = clock_mono_ms() + END_MS;
+
+    launch_close(&child->control);
+    launch_close(&child->in);
+    launch_close(&child->out);
+    launch_close(&child->err);
+    permit_wait_begin();
+    while (!reap(child, WNOHANG)) {
+        int64_t left = until - clock_mono_ms();
+
+        if (left <= 0 || child->pidfd < 0)
+            kill(child->pid, SIGKILL); /* what it keeps ends with it */
+        if (left <= 0 || child->pidfd < 0)
+            reap(child, 0);
+        else
+            poll(&watched, 1, (int)left);
+    }
+    permit_wait_end();
+    launch_close(&child->pidfd);
+}
+
+void launch_status_text(int status, char *text, size_t size)
+{
+    int number = status - 128;
+
+    if (number > 0 && number < NSIG)
+        snprintf(text, size, "signal %d (%s)", number, strsignal(number));
+    else
+        snprintf(text, size, "exit status %d", status);
+}
+
+json_t *launch_sandbox_json(const struct launch_child *child)
+{
+    return report_json(child->report);
+}

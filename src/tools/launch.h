@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* Children: programs of tools, started in the sandbox (agw-exec) with pipes, and ended together
+ * with all that came from them. For one call as well as for a server that lives long. Nothing
+ * of it uses SIGCHLD, and when this process dies, however it does, its children are ended too.
+ *
+ * A child belongs to who started it; its functions are for one thread at a time.
+ */
+#ifndef AGW_TOOLS_LAUNCH_H
+#define AGW_TOOLS_LAUNCH_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "config/config.h"
+#include "util/err.h"
+
+enum { LAUNCH_REPORT_SIZE = 2048 };
+
+struct launch_child {
+    pid_t pid;           /* of agw-exec; 0 = none */
+    int pidfd;           /* readable when it has ended */
+    int in, out, err;    /* the program's stdin, stdout and stderr: our ends, not blocking,
+                            close on exec; close one yourself with launch_close() */
+    int control;         /* its end ends all */
+    int status;          /* once launch_has_ended(): exit status, 128 + signal */
+    bool ended;
+    char report[LAUNCH_REPORT_SIZE]; /* the layers of its sandbox, see sandbox/report.h */
+};
+
+/* Starts the command of a tool and waits until its program runs, giving the run permit back.
+ * `cpu_s`: limit of its processor time, 0 = none. AGW_EUNAVAILABLE with a text that models and
+ * operators may read: there is no such program, the sandbox is required but not complete, it has
+ * not begun at `deadline_ms`. AGW_ENOMEM. After an error there is no child. */
+int launch_start(const struct config_tool *tool, int64_t cpu_s, int64_t deadline_ms,
+                 struct launch_child *child, struct err *e);
+
+/* Closes one of in, out, err (-1: nothing happens) and sets it to -1. */
+void launch_close(int *fd);
+
+/* Whether the program, and all that came from it, has ended; does not wait. */
+bool launch_has_ended(struct launch_child *child);
+
+/* Asks the program to end (SIGTERM). */
+void launch_ask(const struct launch_child *child);
+
+/* Ends the program and all that came from it, at once (SIGKILL), and waits until they are gone,
+ * giving the run permit back; closes what is open. Also for a child that has ended, or none. */
+void launch_end(struct launch_child *child);
+
+/* "exit status 3" "signal 9 (Killed)": how it ended. */
+void launch_status_text(int status, char *text, size_t size);
+
+/* Object with the layers of the sandbox, for describe(); NULL when memory is out. */
+json_t *launch_sandbox_json(const struct launch_child *child);
+
+#endif
