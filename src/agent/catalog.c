@@ -18,8 +18,6 @@ static const char *problem_of(const struct config_agent *spec)
 {
     if (spec->kind == AGENT_SDK)
         return "agents of kind sdk need the agent runner, which this release does not have";
-    if (spec->tool_count > 0)
-        return "agents with tools need the tool runner, which this release does not have";
     return NULL;
 }
 

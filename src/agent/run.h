@@ -4,7 +4,14 @@
 #define AGW_AGENT_RUN_H
 
 #include "agent/catalog.h"
+#include "tools/invoke.h"
 #include "upstream/chat_call.h"
+
+/* What the gateway did for a request by itself. */
+struct agent_hops {
+    int rounds; /* of tool calls */
+    int calls;  /* of them all */
+};
 
 struct agent_run {
     const struct catalog_agent *agent;
@@ -13,9 +20,14 @@ struct agent_run {
     bool streaming;
     struct upstreams *upstreams;
     const struct chat_sink *sink;
+    const struct invoke_caller *caller; /* for its tools; may be NULL for agents without */
+    size_t added_max;           /* bytes that rounds of tool calls may add to the request */
+    struct agent_hops *hops;    /* counted up, also when it fails; NULL = nobody asks */
 };
 
-/* Errors as chat_call(). */
+/* Errors as chat_call(); AGW_EINVALID with a public message when the request cannot be
+ * combined with the agent's tools; AGW_EAGENT when their calls come to no end; AGW_EAUDIT
+ * when one could not be recorded. */
 int agent_run(const struct agent_run *run, struct chat_usage *usage, struct err *e);
 
 #endif

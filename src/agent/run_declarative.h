@@ -9,9 +9,9 @@
 int run_declarative(const struct agent_run *run, struct chat_usage *usage, struct err *e);
 
 /* The body that the upstream sees: the client's, with the agent's model, its instructions
- * first, its metadata as defaults, and its caps (they lower, never raise). New reference,
- * NULL when memory is out. */
+ * first, `tools` (definitions of its own, NULL = none) before the client's, its metadata as
+ * defaults, and its caps (they lower, never raise). New reference, NULL when memory is out. */
 json_t *run_declarative_body(const struct config_agent *spec, const json_t *request,
-                             bool streaming);
+                             const json_t *tools, bool streaming);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Lets a client talk to an agent. */
-#include "agent/run.h"
 #include "api/chat_request.h"
 #include "api/chat_shape.h"
 #include "api/chat_stream.h"
 #include "api/fields.h"
 #include "api/handlers.h"
+#include "api/outcome.h"
 #include "api/spend.h"
 
 /* Unknown names go through the same decision, so that time tells nothing. */
@@ -59,12 +59,28 @@ static int on_completion(void *arg, json_t *completion)
 
 static int run_agent(struct exchange *x, const struct chat_sink *sink)
 {
+    const struct config *config = x->policy->config;
+    struct invoke_caller caller = {.toolset = x->api->toolset,
+                                   .security = &config->security,
+                                   .generation = config->generation,
+                                   .key = x->key,
+                                   .agent = x->agent_id,
+                                   .ns = x->ns,
+                                   .audit = x->api->audit,
+                                   .request_id = x->request.id,
+                                   .request_uid = audit_uid(x->ticket),
+                                   .route = outcome_route(x),
+                                   .source = "declarative",
+                                   .watch_fd = fcgi_fd(x->request.x)};
     struct agent_run run = {.agent = x->agent,
                             .request = x->body,
                             .request_id = x->request.id,
                             .streaming = x->streaming,
                             .upstreams = x->api->upstreams,
-                            .sink = sink};
+                            .sink = sink,
+                            .caller = &caller,
+                            .added_max = (size_t)config->gateway.max_body_bytes,
+                            .hops = &x->hops};
 
     return agent_run(&run, &x->usage, &x->err);
 }

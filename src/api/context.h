@@ -3,7 +3,7 @@
 #ifndef AGW_API_CONTEXT_H
 #define AGW_API_CONTEXT_H
 
-#include "agent/catalog.h"
+#include "agent/run.h"
 #include "http/request.h"
 #include "http/response.h"
 #include "policy/audit.h"
@@ -71,6 +71,7 @@ struct exchange {
     bool answered;                  /* the handler wrote the response itself (chat) */
     bool streaming;
     struct chat_usage usage;
+    struct agent_hops hops;         /* what the gateway called for it */
     int64_t first_token_us;         /* since arrival, 0 = none */
     int status;                     /* 0 or the AGW_E* that ended it */
     struct err err;

@@ -108,6 +108,11 @@ static const char *detail_of(struct exchange *x)
     return copy;
 }
 
+const char *outcome_route(struct exchange *x)
+{
+    return arena_printf(x->request.arena, "%s %s", x->route->method, x->route->path);
+}
+
 void outcome_row(struct exchange *x, const char *kind, struct audit_row *row)
 {
     const struct config *config = x->policy == NULL ? NULL : x->policy->config;
@@ -117,7 +122,7 @@ void outcome_row(struct exchange *x, const char *kind, struct audit_row *row)
         .key_id = x->key == NULL ? NULL : x->key->id, .agent = x->agent_id, .ns = x->ns,
         .generation = config == NULL ? -1 : config->generation, .status = -1,
         .streaming = -1, .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1};
-    row->route = arena_printf(x->request.arena, "%s %s", x->route->method, x->route->path);
+    row->route = outcome_route(x);
     row->detail = detail_of(x);
     if (!x->decided)
         return;
@@ -149,6 +154,9 @@ static const char *reason_of(struct exchange *x)
 
 void outcome_row_end(struct exchange *x, struct audit_row *row)
 {
+    if (x->hops.rounds > 0)
+        row->detail = arena_printf(x->request.arena, "{\"tool_hops\":%d,\"tool_calls\":%d}",
+                                   x->hops.rounds, x->hops.calls);
     row->outcome = outcome_name(x);
     row->status = x->response.status != 0 ? x->response.status
                   : x->err.status != 0    ? x->err.status
@@ -257,6 +265,10 @@ void outcome_log_request(struct exchange *x)
     if (x->usage.upstream[0] != '\0') {
         log_str(&line, "upstream", x->usage.upstream);
         log_int(&line, "attempts", x->usage.attempts);
+    }
+    if (x->hops.rounds > 0) {
+        log_int(&line, "tool_hops", x->hops.rounds);
+        log_int(&line, "tool_calls", x->hops.calls);
     }
     if (x->status != 0 && x->err.message[0] != '\0')
         log_str(&line, "error", x->err.message);

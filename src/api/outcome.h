@@ -9,6 +9,9 @@
  * "upstream_cut" "timeout" "agent_error" "overloaded" "internal" */
 const char *outcome_name(const struct exchange *x);
 
+/* "POST /v1/chat/completions": the route as rows have it, NULL when memory is out. */
+const char *outcome_route(struct exchange *x);
+
 /* The audit row of this request as known now: `kind` and identity columns, the decision if
  * one was made. Texts live as long as the exchange. */
 void outcome_row(struct exchange *x, const char *kind, struct audit_row *row);

@@ -127,7 +127,7 @@ struct config_agent {
     const char **tools;
     const json_t *metadata;       /* object as written, never NULL */
     int64_t max_completion_tokens; /* metadata; 0 = no cap */
-    int max_tool_hops;             /* metadata; default 2 */
+    int max_tool_hops;             /* metadata; default 8 */
     struct config_place place;
 };
 

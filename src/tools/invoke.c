@@ -181,22 +181,35 @@ static void find(struct passage *p)
 
     if (r->tool != NULL)
         p->tool = tool_acquire(r->tool);
-    else
+    else if (!r->unknown)
         p->tool = toolset_find(p->caller->toolset, r->name);
     p->name = p->tool != NULL ? p->tool->name : r->name;
 }
 
-static bool is_allowed(struct passage *p)
+static bool decide(const struct invoke_caller *caller, const struct tool *tool,
+                   struct decision *decision)
 {
-    const struct config_tool *config = p->tool->config;
+    const struct config_tool *config = tool->config;
     struct decide_tool subject = {
-        .tool = p->name,
-        .agent = p->caller->agent == NULL ? "" : p->caller->agent,
+        .tool = tool->name,
+        .agent = caller->agent == NULL ? "" : caller->agent,
         .command = config->provider == TOOL_LOCAL ? config->command[0] : NULL};
 
-    decide_tool(p->caller->security, p->caller->key, &subject, &p->decision);
+    decide_tool(caller->security, caller->key, &subject, decision);
+    return decision->allowed;
+}
+
+bool invoke_allows(const struct invoke_caller *caller, const struct tool *tool)
+{
+    struct decision decision;
+
+    return decide(caller, tool, &decision);
+}
+
+static bool is_allowed(struct passage *p)
+{
     p->decided = true;
-    return p->decision.allowed;
+    return decide(p->caller, p->tool, &p->decision);
 }
 
 /* What keeps the call from being made is in *result then; false, or an error when memory is

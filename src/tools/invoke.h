@@ -28,12 +28,17 @@ struct invoke_caller {
 
 struct invoke_request {
     const struct tool *tool;       /* as resolved; or NULL and */
-    const char *name;              /* ... its name, which is looked up */
+    const char *name;              /* ... its name, which is looked up, */
+    bool unknown;                  /* ... unless the caller knows that it offers no such tool */
     const char *call_id;           /* the model's, NULL = none */
     const char *arguments;         /* JSON text as the model wrote it; "" and NULL: no arguments */
     size_t arguments_length;
     int64_t deadline_ms;           /* clock_mono_ms(), 0 = only the tool's own timeout */
 };
+
+/* Whether policy lets the caller call this tool: what will be denied is better not offered. The
+ * call itself is decided by itself, and is what counts. */
+bool invoke_allows(const struct invoke_caller *caller, const struct tool *tool);
 
 /* 0: *result says how it ended; its content is what the model is told, also when the arguments
  * are wrong, policy says no or the tool does not exist. TOOL_CANCELLED alone has no content:

@@ -338,8 +338,8 @@ static json_t *copy_body(json_t *body, bool streaming)
 }
 
 int chat_call(struct upstreams *upstreams, const char *preferred, json_t *body,
-              const char *request_id, const struct chat_sink *sink, struct chat_usage *usage,
-              struct err *e)
+              const char *request_id, const struct chat_sink *sink, struct chat_part *part,
+              struct chat_usage *usage, struct err *e)
 {
     const char *model = json_string_value(json_object_get(body, "model"));
     struct chat chat = {
@@ -362,8 +362,12 @@ int chat_call(struct upstreams *upstreams, const char *preferred, json_t *body,
         chat.code = err_set(chat.e, AGW_ENOMEM, "preparing a call");
         goto out;
     }
-    if (count > 0 && candidates[0]->total_ms > 0)
+    if (part != NULL && part->deadline_ms != 0)
+        chat.deadline = part->deadline_ms;
+    else if (count > 0 && candidates[0]->total_ms > 0)
         chat.deadline = chat.quiet_since + candidates[0]->total_ms;
+    if (part != NULL)
+        part->deadline_ms = chat.deadline;
     for (size_t i = 0; i < count && next == FAILOVER; i++)
         next = try_upstream(&chat, candidates[i]);
     if (!chat.attempted && next == FAILOVER)

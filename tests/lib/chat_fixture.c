@@ -93,7 +93,8 @@ int fixture_call_body(struct fixture *f, const char *preferred, json_t *body)
     f->sink.chunks = f->sink.completions = f->sink.ticks = 0;
     f->sink.text[0] = f->sink.finish_reason[0] = '\0';
     err_reset(&f->e);
-    code = chat_call(f->upstreams, preferred, body, "req-1", &f->sink.sink, &f->usage, &f->e);
+    code = chat_call(f->upstreams, preferred, body, "req-1", &f->sink.sink, NULL, &f->usage,
+                     &f->e);
     json_decref(body);
     return code;
 }

@@ -225,7 +225,7 @@ static void agents_values(void **state)
     assert_string_equal(z->upstream, "u");
     assert_string_equal(z->instructions, "One.\nTwo.\n");
     assert_int_equal(z->max_completion_tokens, 7);
-    assert_int_equal(z->max_tool_hops, 2);
+    assert_int_equal(z->max_tool_hops, 8);
     metadata = json_dumps(z->metadata, JSON_COMPACT);
     assert_string_equal(metadata, "{\"max_completion_tokens\":7,"
                                   "\"x\":[1,\"1\",null,true,\"no\",\"0x1\"]}");

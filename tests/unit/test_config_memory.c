@@ -80,7 +80,7 @@ static void assert_whole(const struct config *c, const char *hash)
     assert_int_equal(c->agent_count, 2);
     assert_string_equal(c->agents[0].id, "default/a");
     assert_non_null(c->agents[0].metadata);
-    assert_int_equal(c->agents[0].max_tool_hops, 2);
+    assert_int_equal(c->agents[0].max_tool_hops, 8);
     assert_int_equal(c->agents[1].tool_count, 1);
     assert_int_equal(json_object_size(c->agents[1].metadata), 1);
     assert_string_equal(c->upstreams[0].base_url, "http://h.example");

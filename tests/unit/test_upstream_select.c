@@ -394,7 +394,8 @@ static void *call_often(void *arg)
         json_t *body = json_pack("{s:s}", "model", "m");
         struct err e;
 
-        if (chat_call(crowd->f->upstreams, NULL, body, "r", &sink, &usage, &e) != 0 || got != 1)
+        if (chat_call(crowd->f->upstreams, NULL, body, "r", &sink, NULL, &usage, &e) != 0 ||
+            got != 1)
             crowd->failed++;
         json_decref(body);
     }
