@@ -28,6 +28,8 @@ integration_files = \
   tests/integration/test_keys.py \
   tests/integration/test_agwctl_key.py \
   tests/integration/test_limited_overrides.py \
+  tests/integration/test_mcp_conformance.py \
+  tests/integration/test_mcp_fixtures.py \
   tests/integration/test_metrics.py \
   tests/integration/test_mock.py \
   tests/integration/test_openai_clients.py \
@@ -46,16 +48,21 @@ integration_files = \
 
 integration_lib = \
   tests/lib/activate.py tests/lib/agwctl.py tests/lib/clients.py tests/lib/env.py \
-  tests/lib/fixtures.py tests/lib/gateway.py tests/lib/guide.py tests/lib/mock.py \
+  tests/lib/fixtures.py tests/lib/gateway.py tests/lib/guide.py tests/lib/mcp_mock.py \
+  tests/lib/mcp_servers.py tests/lib/mock.py \
   tests/lib/mock_upstream.py tests/lib/procs.py tests/lib/routes.py tests/lib/strict.py \
   tests/lib/trail.py tests/lib/webserver.py tests/lib/wire.py tests/lib/node/client.mjs tests/lib/node/frameworks.mjs \
   tests/lib/node/package.json tests/lib/node/package-lock.json
+
+mcp_files = \
+  tests/mcp/client.mjs tests/mcp/everything.mjs tests/mcp/modern.mjs tests/mcp/package.json \
+  tests/mcp/package-lock.json tests/mcp/setup
 
 integration_programs = tests/lib/schema_suite
 check_PROGRAMS += $(integration_programs)
 tests_lib_schema_suite_SOURCES = tests/lib/schema_suite.c
 
-EXTRA_DIST += $(integration_files) $(integration_lib) \
+EXTRA_DIST += $(integration_files) $(integration_lib) $(mcp_files) \
   contrib/apache/agent-gateway.conf contrib/lighttpd/agent-gateway.conf \
   contrib/nginx/agent-gateway.conf
 

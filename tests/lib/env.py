@@ -5,8 +5,9 @@ import pathlib
 
 SOURCE = pathlib.Path(os.environ.get("AGW_SOURCE") or pathlib.Path(__file__).parents[2]).resolve()
 BUILD = pathlib.Path(os.environ.get("AGW_BUILD") or SOURCE).resolve()
-NODE_ROOT = pathlib.Path(os.environ["AGW_TEST_ENV"]) / "node" if "AGW_TEST_ENV" in os.environ \
-    else None
+TEST_ENV = pathlib.Path(os.environ.get("AGW_TEST_ENV") or BUILD / "test-env")
+NODE_ROOT = TEST_ENV / "node"
+MCP_ROOT = TEST_ENV / "mcp"
 GATEWAY = BUILD / "agent-gateway"
 AGWCTL = BUILD / "agwctl"
 # Sanitizers and busy machines make everything slower, never faster.
