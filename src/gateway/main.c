@@ -28,7 +28,7 @@ enum { EXIT_FINE = 0, EXIT_FINDING = 1, EXIT_USAGE = 2, EXIT_FAILED = 3 };
 
 enum { WORKERS_MAX = SIBLINGS_MAX, DESCRIPTORS_MAX = 262144 };
 
-enum { LARGE_BUFFER = 128 << 10 };
+enum { LARGE_BUFFER = 128 << 10, HEAPS = 2 };
 
 struct options {
     const char *config, *listen;
@@ -149,6 +149,9 @@ static void set_limits(void)
      * from then on such buffers lie in the heaps of the threads, which keep and fragment them. */
     mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER);
     mallopt(M_TRIM_THRESHOLD, LARGE_BUFFER);
+    /* Eight heaps a core would each grow to the largest burst that its threads ever had. Few
+     * threads compute at once, and each has a cache of its own. */
+    mallopt(M_ARENA_MAX, HEAPS);
 }
 
 /* Migrates, and makes this configuration the current one. Everything is closed again: SQLite
