@@ -81,6 +81,8 @@ static int immutable_uri(const char *path, struct buf *uri)
     return buf_puts(uri, "?immutable=1");
 }
 
+static const char rollback[] = "ROLLBACK";
+
 static int open_handle(struct db *db, const struct db_options *options)
 {
     int flags = SQLITE_OPEN_NOMUTEX | (options->read_only ? SQLITE_OPEN_READONLY
@@ -111,6 +113,9 @@ int db_open(const struct db_options *options, struct db **out, struct err *e)
         return status;
     }
     status = configure(db, options, e);
+    /* prepared now: it is needed when memory is out */
+    if (status == 0 && db_statement(db, rollback, e) == NULL)
+        status = AGW_ESTORE;
     if (status != 0)
         db_close(&db);
     *out = db;
@@ -155,11 +160,17 @@ int db_require_wal(struct db *db, struct err *e)
     return status;
 }
 
-void db_reset(struct db *db)
+bool db_roll_back(struct db *db)
 {
+    sqlite3_stmt *statement;
+
     for (size_t i = 0; i < sizeof db->cache / sizeof db->cache[0]; i++)
         if (db->cache[i].statement != NULL && sqlite3_stmt_busy(db->cache[i].statement))
             sqlite3_reset(db->cache[i].statement);
+    if (!sqlite3_get_autocommit(db->handle) &&
+        (statement = db_statement(db, rollback, NULL)) != NULL)
+        db_step(db, statement, NULL);
+    return sqlite3_get_autocommit(db->handle) != 0;
 }
 
 int db_log_pages(const struct db *db)

@@ -29,8 +29,9 @@ void db_close(struct db **db);
 /* "wal" or AGW_ESTORE; an empty database that may be written is switched to it. */
 int db_require_wal(struct db *db, struct err *e);
 
-/* Resets every statement: nothing may keep an old snapshot open between two uses. */
-void db_reset(struct db *db);
+/* Resets every statement and ends a transaction, if there is one: nothing may keep an old snapshot
+ * or a lock between two uses. False: it could not. Needs no memory. */
+bool db_roll_back(struct db *db);
 
 /* Pages in the write-ahead log after this connection's last commit. */
 int db_log_pages(const struct db *db);

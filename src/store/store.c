@@ -273,22 +273,13 @@ static int step_and_reset(struct db *db, const char *sql, struct err *e)
     return statement == NULL ? AGW_ESTORE : db_step(db, statement, e);
 }
 
-/* May fail when memory is out; whoever uses the connection next tries again. */
-static bool roll_back(struct db *db)
-{
-    db_reset(db);
-    if (!sqlite3_get_autocommit(db_handle(db)))
-        step_and_reset(db, "ROLLBACK", NULL);
-    return sqlite3_get_autocommit(db_handle(db)) != 0;
-}
-
 void store_release(struct store *store, struct db *db)
 {
     bool usable;
 
     if (db == NULL)
         return;
-    usable = roll_back(db);
+    usable = db_roll_back(db);
     pthread_mutex_lock(&store->pool_lock);
     if (usable && store->idle_count < POOL_IDLE_MAX) {
         store->idle[store->idle_count++] = db;
@@ -318,17 +309,17 @@ int store_write_begin(struct store *store, struct db *db, struct err *e)
 
     if (store->gate == NULL)
         return err_set(e, AGW_ESTORE, "%s: is open for reading only", store->path);
+    /* Before the wait: who has the gate may wait for the lock of what a rollback has left. */
+    if (!sqlite3_get_autocommit(db_handle(db)) && !db_roll_back(db))
+        return err_set(e, AGW_ESTORE, "a transaction cannot be rolled back");
     status = gate_acquire(store->gate, store->options.gate_wait_ms, e);
     if (status != 0)
         return status;
     db_set_pending_revision(db, 0);
     db_set_busy_timeout(db, store->options.gate_wait_ms - (clock_mono_ms() - started));
-    if (!sqlite3_get_autocommit(db_handle(db)) && !roll_back(db))
-        status = err_set(e, AGW_ESTORE, "a transaction cannot be rolled back");
-    else
-        status = step_and_reset(db, "BEGIN IMMEDIATE", e);
+    status = step_and_reset(db, "BEGIN IMMEDIATE", e);
     if (status != 0) {
-        roll_back(db); /* half a BEGIN is none */
+        db_roll_back(db); /* half a BEGIN is none */
         gate_release(store->gate);
     }
     return status;
@@ -412,7 +403,7 @@ int store_write_commit_then(struct store *store, struct db *db, void (*done)(voi
     } else {
         /* Should the log itself have filled the disk: moved into the database, it can be
          * written from its beginning again without growing. */
-        roll_back(db);
+        db_roll_back(db);
         sqlite3_wal_checkpoint_v2(db_handle(db), "main", SQLITE_CHECKPOINT_PASSIVE, NULL,
                                   NULL);
     }
@@ -423,7 +414,7 @@ int store_write_commit_then(struct store *store, struct db *db, void (*done)(voi
 
 void store_write_rollback(struct store *store, struct db *db)
 {
-    roll_back(db);
+    db_roll_back(db);
     db_set_pending_revision(db, 0);
     gate_release(store->gate);
 }

@@ -104,8 +104,7 @@ static void run_case(struct scene *s, const struct deed *d, int number)
     if (!v.broken || v.bad_seq != d->bad_seq || v.problem[0] == '\0')
         fail_msg("case %d: %s: found %lld (%s), not %lld", number, d->sql,
                  (long long)v.bad_seq, v.problem, (long long)d->bad_seq);
-    db_reset(s->db);
-    assert_int_equal(db_exec(s->db, "ROLLBACK", &e), 0);
+    assert_true(db_roll_back(s->db));
 }
 
 static void run_cases(struct scene *s, void (*make)(struct scene *s, struct deed *d))
@@ -283,8 +282,7 @@ static void a_rewritten_chain_is_found_by_an_exported_head(void **state)
             assert_int_equal(v.known, AUDIT_KNOWN_CHANGED);
             assert_int_equal(v.bad_seq, known.seq);
         }
-        db_reset(s->db);
-        assert_int_equal(db_exec(s->db, "ROLLBACK", &e), 0);
+        assert_true(db_roll_back(s->db));
     }
 }
 
@@ -310,8 +308,7 @@ static void T38_a_row_made_anew_is_named_by_the_next(void **state)
         assert_int_equal(audit_verify(s->db, NULL, &v, &e), 0);
         assert_true(v.broken);
         assert_int_equal(v.bad_seq, seq + 1);
-        db_reset(s->db);
-        assert_int_equal(db_exec(s->db, "ROLLBACK", &e), 0);
+        assert_true(db_roll_back(s->db));
     }
 }
 

@@ -288,6 +288,72 @@ static void T32_an_open_transaction_is_ended_by_the_next_user(void **state)
     assert_int_equal(fixture_number(f, "SELECT count(*) FROM meta WHERE value = 77"), 0);
 }
 
+/* It is needed when there is no memory to prepare it. */
+static void T32_a_rollback_is_prepared_beforehand(void **state)
+{
+    struct fixture *f = *state;
+    struct store *store = fixture_open(f);
+    struct err e;
+    struct db *db = store_acquire(store, &e);
+    sqlite3_stmt *s = NULL;
+
+    do
+        s = sqlite3_next_stmt(db_handle(db), s);
+    while (s != NULL && strcmp(sqlite3_sql(s), "ROLLBACK") != 0);
+    assert_non_null(s);
+    store_release(store, db);
+    store_close(&store);
+}
+
+struct other_writer {
+    struct store *store;
+    int status;
+    int64_t waited;
+};
+
+static void *write_too(void *arg)
+{
+    struct other_writer *other = arg;
+    int64_t before = clock_mono_ms();
+    struct db *db = store_acquire(other->store, NULL);
+
+    other->status = store_write_begin(other->store, db, NULL);
+    if (other->status == 0)
+        other->status = store_write_commit(other->store, db, NULL);
+    other->waited = clock_mono_ms() - before;
+    store_release(other->store, db);
+    return NULL;
+}
+
+/* Whoever has the gate meanwhile waits for the lock of that transaction: its owner must not wait
+ * for the gate with it. */
+static void T32_an_open_transaction_stops_no_other_writer(void **state)
+{
+    enum { BOUND_MS = 20000 };
+    struct fixture *f = *state;
+    struct other_writer other = {0};
+    pthread_t thread;
+    char gate[160];
+    struct db *db;
+    struct err e;
+
+    snprintf(gate, sizeof gate, "%s.gate", f->database);
+    f->options.gate_wait_ms = BOUND_MS;
+    other.store = fixture_open(f);
+    db = store_acquire(other.store, &e);
+    assert_int_equal(db_exec(db, "BEGIN IMMEDIATE", &e), 0);
+    assert_int_equal(pthread_create(&thread, NULL, write_too, &other), 0);
+    while (gate_holder(gate) == 0) /* it takes the gate, and waits for the lock */
+        usleep(1000);
+    assert_int_equal(store_write_begin(other.store, db, &e), 0);
+    store_write_rollback(other.store, db);
+    pthread_join(thread, NULL);
+    assert_int_equal(other.status, 0);
+    assert_true(other.waited < BOUND_MS / 2);
+    store_release(other.store, db);
+    store_close(&other.store);
+}
+
 static void the_gate_outlives_no_holder(void **state)
 {
     struct fixture *f = *state;
@@ -625,6 +691,8 @@ int main(void)
         TEST(T36_a_held_gate_bounds_the_wait),
         TEST(T36_a_held_database_lock_bounds_the_wait),
         TEST(T32_an_open_transaction_is_ended_by_the_next_user),
+        TEST(T32_a_rollback_is_prepared_beforehand),
+        TEST(T32_an_open_transaction_stops_no_other_writer),
         TEST(the_gate_outlives_no_holder),
         TEST(the_gate_holds_one_thread),
         TEST(a_revision_is_seen_across_processes),
