@@ -20,9 +20,11 @@
 enum { SLEEP_MIN_US = 50, SLEEP_MAX_US = 2000 };
 
 struct gate {
-    pthread_mutex_t lock;  /* guards `taken`: flock knows open files, not threads */
+    pthread_mutex_t lock;  /* guards the next three: flock knows open files, not threads */
     pthread_cond_t free;
     bool taken;
+    unsigned waiting;      /* threads that sleep on `free` */
+    bool handed;           /* taken on behalf of one of them, which has not woken up yet */
     char *path;
     int fd;
 };
@@ -91,12 +93,31 @@ static int lock_file(struct gate *gate, int64_t deadline_us)
     return 0;
 }
 
+/* To a thread that waits, if there is one: it would come too late for a gate that is merely
+ * free when who holds it comes back at once, again and again. */
 static void give_up(struct gate *gate)
 {
     pthread_mutex_lock(&gate->lock);
-    gate->taken = false;
+    gate->handed = gate->waiting > 0;
+    gate->taken = gate->handed;
     pthread_cond_signal(&gate->free);
     pthread_mutex_unlock(&gate->lock);
+}
+
+/* The caller holds the lock. What was handed over while the time ran out is taken. */
+static int sleep_until_handed(struct gate *gate, const struct timespec *until)
+{
+    int result;
+
+    gate->waiting++;
+    do {
+        result = pthread_cond_timedwait(&gate->free, &gate->lock, until);
+    } while (!gate->handed && result == 0);
+    gate->waiting--;
+    if (gate->handed)
+        result = 0;
+    gate->handed = false;
+    return result;
 }
 
 /* Among this process's threads; 0 or an errno number. */
@@ -113,12 +134,9 @@ static int take(struct gate *gate, int64_t wait_ms)
         until.tv_nsec -= 1000000000;
     }
     pthread_mutex_lock(&gate->lock);
-    while (gate->taken && result == 0)
-        result = pthread_cond_timedwait(&gate->free, &gate->lock, &until);
-    if (!gate->taken) {
-        gate->taken = true;
-        result = 0;
-    }
+    if (gate->taken)
+        result = sleep_until_handed(gate, &until);
+    gate->taken |= result == 0;
     pthread_mutex_unlock(&gate->lock);
     return result;
 }

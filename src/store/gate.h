@@ -20,7 +20,8 @@ struct gate;
 int gate_open(const char *path, struct gate **gate, struct err *e);
 void gate_close(struct gate **gate);
 
-/* Waits at most `wait_ms`, without the run permit; AGW_ESTORE past it. */
+/* Waits at most `wait_ms`, without the run permit; AGW_ESTORE past it. Threads of one process get
+ * it in turn: who releases it and asks at once comes after those who wait. */
 int gate_acquire(struct gate *gate, int64_t wait_ms, struct err *e);
 void gate_release(struct gate *gate);
 

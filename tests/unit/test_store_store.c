@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -677,6 +678,55 @@ static void a_commit_is_told_before_its_checkpoint(void **state)
     store_release(f->store, db);
 }
 
+struct greedy {
+    struct gate *gate;
+    atomic_int turns;
+    atomic_bool stop;
+};
+
+static void *come_back_at_once(void *arg)
+{
+    struct greedy *g = arg;
+
+    while (!atomic_load(&g->stop)) {
+        assert_int_equal(gate_acquire(g->gate, 60000, NULL), 0);
+        atomic_fetch_add(&g->turns, 1);
+        usleep(2000);
+        gate_release(g->gate);
+    }
+    return NULL;
+}
+
+/* A long pruning in many pieces must not keep the audit of requests waiting. */
+static void the_gate_goes_round(void **state)
+{
+    enum { TIMES = 30 };
+    struct fixture *f = *state;
+    struct greedy g = {0};
+    struct err e;
+    char path[512];
+    pthread_t thread;
+    int turns = 0;
+
+    snprintf(path, sizeof path, "%s/a.gate", f->directory);
+    assert_int_equal(gate_open(path, &g.gate, &e), 0);
+    assert_int_equal(pthread_create(&thread, NULL, come_back_at_once, &g), 0);
+    for (int i = 0; i < TIMES; i++) {
+        int before;
+
+        usleep(1000); /* the other one has it meanwhile */
+        before = atomic_load(&g.turns);
+        assert_int_equal(gate_acquire(g.gate, 60000, &e), 0);
+        turns += atomic_load(&g.turns) - before;
+        gate_release(g.gate);
+    }
+    atomic_store(&g.stop, true);
+    pthread_join(thread, NULL);
+    gate_close(&g.gate);
+    if (turns > TIMES)
+        fail_msg("the other thread went %d times in %d rounds", turns, TIMES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -695,6 +745,7 @@ int main(void)
         TEST(T32_an_open_transaction_stops_no_other_writer),
         TEST(the_gate_outlives_no_holder),
         TEST(the_gate_holds_one_thread),
+        TEST(the_gate_goes_round),
         TEST(a_revision_is_seen_across_processes),
         TEST(a_strangers_revision_is_found),
         TEST(a_restored_database_moves_the_revision),
