@@ -3,6 +3,7 @@ libagw_a_SOURCES += \
   src/tools/arguments.c src/tools/arguments.h \
   src/tools/invoke.c src/tools/invoke.h \
   src/tools/launch.c src/tools/launch.h \
+  src/tools/local.c src/tools/local.h \
   src/tools/mcp.c src/tools/mcp.h \
   src/tools/mcp_content.c src/tools/mcp_content.h \
   src/tools/mcp_era.c src/tools/mcp_era.h \
@@ -28,3 +29,8 @@ unit_tests += tests/unit/test_tools_launch
 tests_unit_test_tools_launch_SOURCES = tests/unit/test_tools_launch.c
 tests_unit_test_tools_launch_CPPFLAGS = $(AM_CPPFLAGS) -DAGW_BUILD_DIR='"$(abs_top_builddir)"'
 EXTRA_tests_unit_test_tools_launch_DEPENDENCIES = agw-exec$(EXEEXT)
+
+unit_tests += tests/unit/test_tools_local
+tests_unit_test_tools_local_SOURCES = tests/unit/test_tools_local.c
+tests_unit_test_tools_local_CPPFLAGS = $(AM_CPPFLAGS) -DAGW_BUILD_DIR='"$(abs_top_builddir)"'
+EXTRA_tests_unit_test_tools_local_DEPENDENCIES = agw-exec$(EXEEXT)
