@@ -10,6 +10,8 @@
 #include "tools/mcp_session.h"
 #include "tools/mcp_tools.h"
 
+enum { ROUNDS_MAX = 8 }; /* of "ask me again" */
+
 struct mcp {
     const struct config_tool *config;
     void (*changed)(void *arg);
@@ -28,11 +30,19 @@ static void notified(void *arg, const struct mcp_message *notification)
         mcp->changed(mcp->changed_arg);
 }
 
+/* It is started again by being asked for its list. */
+static void ended(void *arg)
+{
+    const struct mcp *mcp = arg;
+
+    mcp->changed(mcp->changed_arg);
+}
+
 static void *open_server(const struct config_tool *config, void (*changed)(void *arg), void *arg,
                          struct err *e)
 {
     struct mcp *mcp = calloc(1, sizeof *mcp);
-    struct mcp_listener listener = {notified, mcp};
+    struct mcp_listener listener = {notified, ended, mcp};
 
     if (mcp == NULL) {
         err_set(e, AGW_ENOMEM, "memory is out");
@@ -170,24 +180,49 @@ static int ask_once(struct mcp *mcp, const struct tool_call *call, json_t *param
 
 /* The server wants other headers than its list told: it is asked for the list again. What it
  * refuses for that it has not run. */
+static int ask_right(struct mcp *mcp, const struct tool_call *call, json_t *params,
+                     struct mcp_reply *reply, struct err *e)
+{
+    struct tool_offers offers = {0};
+    int code = ask_once(mcp, call, params, reply, e);
+
+    if (code != AGW_EINVALID || reply->code != MCP_HEADER_MISMATCH)
+        return code;
+    mcp->changed(mcp->changed_arg);
+    code = list_tools(mcp, call->deadline_ms, &offers, e);
+    tool_offers_clear(&offers);
+    return code == 0 ? ask_once(mcp, call, params, reply, e) : code;
+}
+
+/* Whether the server wants to be asked again, with what it said last time and nothing else. */
+static const json_t *wanted_state(const json_t *result)
+{
+    const char *type = json_string_value(json_object_get(result, "resultType"));
+    const json_t *state = json_object_get(result, "requestState");
+
+    if (type == NULL || strcmp(type, "input_required") != 0 || !json_is_string(state) ||
+        json_object_size(json_object_get(result, "inputRequests")) > 0)
+        return NULL;
+    return state;
+}
+
 static int ask(struct mcp *mcp, const struct tool_call *call, struct mcp_reply *reply,
                struct err *e)
 {
     json_t *params = json_pack("{s:s,s:o}", "name", call->tool->remote, "arguments",
                                json_deep_copy(call->arguments));
-    struct tool_offers offers = {0};
-    int code;
+    const json_t *state = NULL;
+    int code, rounds = 0;
 
     if (params == NULL)
         return err_set(e, AGW_ENOMEM, "memory is out");
-    code = ask_once(mcp, call, params, reply, e);
-    if (code == AGW_EINVALID && reply->code == MCP_HEADER_MISMATCH) {
-        mcp->changed(mcp->changed_arg);
-        code = list_tools(mcp, call->deadline_ms, &offers, e);
-        tool_offers_clear(&offers);
-        if (code == 0)
-            code = ask_once(mcp, call, params, reply, e);
-    }
+    do {
+        if (state != NULL)
+            json_object_set_new(params, "requestState", json_deep_copy(state));
+        json_decref(reply->result);
+        code = ask_right(mcp, call, params, reply, e);
+        state = code == 0 ? wanted_state(reply->result) : NULL;
+    } while (state != NULL && ++rounds < ROUNDS_MAX);
     json_decref(params);
     return code;
 }

@@ -13,9 +13,11 @@
 /* Of a server's own: more of them in one exchange is an attack. */
 enum { MCP_ASIDES_MAX = 10000, MCP_SESSION_ID_MAX = 256 };
 
-/* Told of a server's notifications, from any thread; quick. */
+/* Told of a server's notifications, and that one which was running has ended, from any thread;
+ * quick. */
 struct mcp_listener {
     void (*notified)(void *arg, const struct mcp_message *notification);
+    void (*ended)(void *arg);
     void *arg;
 };
 

@@ -52,12 +52,7 @@ struct mcp_session *mcp_session_new(const struct config_tool *config,
         err_set(e, AGW_ENOMEM, "memory is out");
         return NULL;
     }
-    if (config->url == NULL) {
-        err_set(e, AGW_EINVALID, "this release has no MCP servers over stdio yet");
-        free(session);
-        return NULL;
-    }
-    session->transport = &mcp_http;
+    session->transport = config->url != NULL ? &mcp_http : &mcp_stdio;
     session->link = session->transport->open(config, listener, e);
     if (session->link == NULL) {
         free(session);
