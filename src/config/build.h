@@ -106,6 +106,7 @@ void security_finish_tool_rule(struct build *b, const struct tree_node *node, vo
 void security_end(struct build *b, const struct tree_node *root);
 
 const char *upstreams_check_url(const char *text);
+const char *tools_check_url(const char *text);
 const char *upstreams_check_absolute(const char *text);
 void upstreams_take_headers(struct build *b, const struct option *option,
                             struct tree_node *node, char *base);
@@ -116,6 +117,9 @@ void upstreams_end(struct build *b, const struct tree_node *root);
 
 void tools_take_environment(struct build *b, const struct option *option,
                             struct tree_node *node, char *base);
+/* What only tools with a url have: method and templates. */
+void tools_check_http(struct build *b, const struct tree_node *node,
+                      const struct config_tool *tool);
 void tools_finish_one(struct build *b, const struct tree_node *node, void *element);
 void tools_end(struct build *b, const struct tree_node *root);
 

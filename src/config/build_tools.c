@@ -72,22 +72,10 @@ void tools_take_environment(struct build *b, const struct option *option,
         if (problem != NULL)
             build_key_error(b, n, "'%s': '%.64s' %s", option->path, n->key, problem);
         else
-            variables[count++] = (struct config_header){n->key, n->text};
+            variables[count++] = (struct config_header){n->key, n->text, n->expanded};
     }
     memcpy(base + option->offset, &variables, sizeof variables);
     memcpy(base + option->count_offset, &count, sizeof count);
-}
-
-static void check_http_method(struct build *b, const struct tree_node *node,
-                              const struct config_tool *tool)
-{
-    static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
-
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
-        if (strcmp(tool->method, methods[i]) == 0)
-            return;
-    build_error(b, tree_get(node, "method"),
-                "'method' must be one of: GET, POST, PUT, PATCH, DELETE");
 }
 
 /* The value that a JSON pointer leads to, or the last on the way that is there. */
@@ -193,8 +181,8 @@ void tools_finish_one(struct build *b, const struct tree_node *node, void *eleme
         build_error(b, command, "'command' must not be empty");
     if (tool->method == NULL && tool->provider != TOOL_LOCAL)
         tool->method = tool->provider == TOOL_HTTP ? "POST" : "*";
-    else if (tool->provider == TOOL_HTTP)
-        check_http_method(b, node, tool);
+    if (tool->provider != TOOL_LOCAL)
+        tools_check_http(b, node, tool);
 }
 
 void tools_end(struct build *b, const struct tree_node *root)

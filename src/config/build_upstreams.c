@@ -93,7 +93,7 @@ void upstreams_take_headers(struct build *b, const struct option *option,
         if (problem != NULL)
             build_key_error(b, n, "'%s': '%.64s' %s", option->path, n->key, problem);
         else
-            headers[count++] = (struct config_header){n->key, n->text};
+            headers[count++] = (struct config_header){n->key, n->text, n->expanded};
     }
     memcpy(base + option->offset, &headers, sizeof headers);
     memcpy(base + option->count_offset, &count, sizeof count);

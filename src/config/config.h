@@ -90,7 +90,10 @@ struct config_security {
 enum config_provider { PROVIDER_OPENAI, PROVIDER_OPENAI_COMPATIBLE, PROVIDER_AZURE,
                        PROVIDER_ECHO };
 
-struct config_header { const char *name, *value; };
+struct config_header {
+    const char *name, *value;
+    bool expanded; /* the value holds one of the environment */
+};
 
 struct config_upstream {
     const char *name;

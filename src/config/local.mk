@@ -5,6 +5,7 @@ libagw_a_SOURCES += \
   src/config/build_gateway.c \
   src/config/build_security.c \
   src/config/build_tools.c \
+  src/config/build_http_tools.c \
   src/config/build_upstreams.c \
   src/config/config.h \
   src/config/config_errors.c \

@@ -337,8 +337,9 @@ const struct option schema_options[] = {
      RANGE(1, 4096), FIELD(config_tool, program.max_processes),
      HELP("Its processes and threads.")},
     {CONFIG_TOOLS, "tools[].url", OPTION_TEXT, RELOADABLE, SECRET, RANGE(1, 2000),
-     FIELD(config_tool, url), .check = upstreams_check_url,
-     HELP("Endpoint (http, or an MCP server).")},
+     FIELD(config_tool, url), .check = tools_check_url,
+     HELP("Endpoint (http, or an MCP server). http: {name} in its path or query stands for "
+          "an argument.")},
     {CONFIG_TOOLS, "tools[].method", OPTION_TEXT, RELOADABLE, RANGE(1, 128),
      FIELD(config_tool, method),
      HELP("http: the request's method. mcp: the tool's name there, * = all of them.")},
@@ -350,7 +351,8 @@ const struct option schema_options[] = {
      RANGE(50, 3600000), FIELD(config_tool, timeout_ms), HELP("Longest run.")},
     {CONFIG_TOOLS, "tools[].headers", OPTION_MAP, RELOADABLE, SECRET,
      ARRAY(config_tool, headers, header_count), .take = upstreams_take_headers,
-     HELP("Headers of its requests.")},
+     HELP("Headers of its requests. http: {name} in a value stands for an argument, unless "
+          "the value has a ${NAME}.")},
     {CONFIG_TOOLS, "tools[].max_result_bytes", OPTION_INTEGER, RELOADABLE, DEFAULT("65536"),
      RANGE(256, 4 << 20), FIELD(config_tool, max_result_bytes),
      HELP("Longer results are cut before the model sees them.")},

@@ -95,7 +95,7 @@ static int take_token(struct probe *probe, const char *variable)
         probe->authorization = NULL;
         return call_fail("out of memory");
     }
-    probe->header = (struct config_header){"Authorization", probe->authorization};
+    probe->header = (struct config_header){"Authorization", probe->authorization, true};
     probe->config.headers = &probe->header;
     probe->config.header_count = 1;
     return CTL_FINE;

@@ -21,6 +21,7 @@ enum {
     RETRY_AFTER_MAX = 86400,
     CONNECT_GRACE_MS = 200 /* curl's own connect timeout comes first: it knows addresses */
 };
+static const long IDLE_S = 118, ONCE_IDLE_S = 4; /* longest idle time of a kept connection */
 
 struct transfer {
     const struct http_call *call;
@@ -113,6 +114,28 @@ static void keep_content_type(struct http_result *result, const char *value, siz
     result->content_type[i] = '\0';
 }
 
+/* The value of "charset=", with or without quotes. */
+static void keep_charset(struct http_result *result, const char *value, size_t length)
+{
+    static const char word[] = "charset=";
+    size_t used = 0;
+
+    result->charset[0] = '\0';
+    for (; length > sizeof word - 1; value++, length--)
+        if (strncasecmp(value, word, sizeof word - 1) == 0)
+            break;
+    if (length <= sizeof word - 1)
+        return;
+    value += sizeof word - 1;
+    length -= sizeof word - 1;
+    for (size_t i = *value == '"'; i < length && used + 1 < sizeof result->charset; i++) {
+        if (strchr("\"; \t\r\n", value[i]) != NULL)
+            break;
+        result->charset[used++] = (char)tolower((unsigned char)value[i]);
+    }
+    result->charset[used] = '\0';
+}
+
 static void keep_wanted(struct http_result *result, const char *value, size_t length)
 {
     while (length > 0 && isspace((unsigned char)value[length - 1]))
@@ -137,14 +160,19 @@ static void take_header(struct http_result *result, const char *wanted, const ch
     rest = length - name - 1;
     for (; rest > 0 && isspace((unsigned char)*value); rest--)
         value++;
-    if (name == 12 && strncasecmp(line, "content-type", name) == 0)
+    if (name == 12 && strncasecmp(line, "content-type", name) == 0) {
         keep_content_type(result, value, rest);
-    else if (name == 11 && strncasecmp(line, "retry-after", name) == 0)
+        keep_charset(result, value, rest);
+    } else if (name == 16 && strncasecmp(line, "content-encoding", name) == 0) {
+        result->encoded = rest < 8 || strncasecmp(value, "identity", 8) != 0;
+    } else if (name == 11 && strncasecmp(line, "retry-after", name) == 0) {
         result->retry_after_s = retry_after(value, rest);
-    else if (name == 14 && strncasecmp(line, "x-should-retry", name) == 0)
+    } else if (name == 14 && strncasecmp(line, "x-should-retry", name) == 0) {
         result->retry_is_useless = rest >= 5 && strncasecmp(value, "false", 5) == 0;
-    else if (wanted != NULL && name == strlen(wanted) && strncasecmp(line, wanted, name) == 0)
+    } else if (wanted != NULL && name == strlen(wanted) &&
+               strncasecmp(line, wanted, name) == 0) {
         keep_wanted(result, value, rest);
+    }
 }
 
 static int end_of_head(struct transfer *t)
@@ -173,8 +201,9 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
     if (t->head_done) /* a trailer */
         return length;
     if (length >= 5 && memcmp(line, "HTTP/", 5) == 0) {
-        t->result->content_type[0] = '\0';
+        t->result->content_type[0] = t->result->charset[0] = '\0';
         t->result->wanted[0] = '\0';
+        t->result->encoded = false;
         t->result->retry_after_s = 0;
     } else if (*line == '\r' || *line == '\n') {
         t->code = end_of_head(t);
@@ -256,6 +285,9 @@ static int prepare(struct transfer *t, struct curl_slist *headers)
     set_method(easy, call);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)call->connect_ms);
+    /* Servers close what is idle, many after 5 s; a request that crosses that is lost when it
+     * may not be sent again. */
+    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, call->once ? ONCE_IDLE_S : IDLE_S);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t);
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);

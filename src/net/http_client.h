@@ -29,6 +29,8 @@ enum { HTTP_WANTED_SIZE = 256 };
 struct http_result {
     int status;                  /* 0 = no response */
     char content_type[128];      /* lower case, without parameters; "" = none */
+    char charset[32];            /* of the content type, lower case; "" = none */
+    bool encoded;                /* it has a Content-Encoding, which is left as it is */
     int retry_after_s;           /* Retry-After as seconds from now, 0 = none */
     bool retry_is_useless;       /* it said "x-should-retry: false" */
     bool connected;              /* a connection was there: the request may have been seen */

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 libagw_a_SOURCES += \
   src/tools/arguments.c src/tools/arguments.h \
+  src/tools/http_answer.c src/tools/http_answer.h \
+  src/tools/http_template.c src/tools/http_template.h \
+  src/tools/http_tool.c src/tools/http_tool.h \
   src/tools/invoke.c src/tools/invoke.h \
   src/tools/launch.c src/tools/launch.h \
   src/tools/local.c src/tools/local.h \
@@ -37,3 +40,12 @@ unit_tests += tests/unit/test_tools_local
 tests_unit_test_tools_local_SOURCES = tests/unit/test_tools_local.c
 tests_unit_test_tools_local_CPPFLAGS = $(AM_CPPFLAGS) -DAGW_BUILD_DIR='"$(abs_top_builddir)"'
 EXTRA_tests_unit_test_tools_local_DEPENDENCIES = agw-exec$(EXEEXT)
+
+unit_tests += tests/unit/test_tools_http_text
+tests_unit_test_tools_http_text_SOURCES = tests/unit/test_tools_http_text.c
+EXTRA_DIST += tests/cases/tools_http/requests.json tests/cases/tools_http/answers.json
+
+unit_tests += tests/unit/test_tools_http_tool
+tests_unit_test_tools_http_tool_SOURCES = tests/unit/test_tools_http_tool.c \
+  tests/lib/mock_http.c tests/lib/mock_http.h
+tests_unit_test_tools_http_tool_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib

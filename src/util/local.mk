@@ -16,7 +16,8 @@ libagw_a_SOURCES += \
   src/util/proc.c src/util/proc.h \
   src/util/secret.c src/util/secret.h \
   src/util/sha.c src/util/sha.h \
-  src/util/shm.c src/util/shm.h
+  src/util/shm.c src/util/shm.h \
+  src/util/template.c src/util/template.h
 
 unit_tests += \
   tests/unit/test_util_arena \
@@ -34,7 +35,8 @@ unit_tests += \
   tests/unit/test_util_proc \
   tests/unit/test_util_secret \
   tests/unit/test_util_sha \
-  tests/unit/test_util_shm
+  tests/unit/test_util_shm \
+  tests/unit/test_util_template
 tests_unit_test_util_arena_SOURCES = tests/unit/test_util_arena.c
 tests_unit_test_util_buf_SOURCES = tests/unit/test_util_buf.c
 tests_unit_test_util_clock_SOURCES = tests/unit/test_util_clock.c
@@ -53,3 +55,4 @@ tests_unit_test_util_secret_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=free,--wrap=mallo
 tests_unit_test_util_sha_SOURCES = tests/unit/test_util_sha.c
 tests_unit_test_util_sha_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=EVP_MD_fetch
 tests_unit_test_util_shm_SOURCES = tests/unit/test_util_shm.c
+tests_unit_test_util_template_SOURCES = tests/unit/test_util_template.c

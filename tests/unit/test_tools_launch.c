@@ -203,7 +203,7 @@ static void a_polite_program_is_asked(void **state)
 static void its_environment_is_what_the_tool_says(void **state)
 {
     const char *command[] = {"sh", "-c", "echo $TOKEN $LANG ${SECRET_OF_GATEWAY:-none}"};
-    struct config_header variables[] = {{"TOKEN", "abc"}, {"LANG", "C"}};
+    struct config_header variables[] = {{"TOKEN", "abc", false}, {"LANG", "C", false}};
     struct config_tool tool = tool_of(command, 3);
     struct launch_child child;
     struct err e = {0};

@@ -310,7 +310,7 @@ static void health_checks(void **state)
 
 static void shown_without_secrets(void **state)
 {
-    struct config_header header = {"x-team-token", "token-canary-1"};
+    struct config_header header = {"x-team-token", "token-canary-1", false};
     struct fixture f;
     json_t *list;
     char *text;
