@@ -333,14 +333,16 @@ static int take_document(struct flight *flight)
     const struct http_result *head = &flight->head;
     struct mcp_message *message = &flight->answer->message;
     bool good = head->status >= 200 && head->status < 300;
+    char type[sizeof head->content_type];
     int code;
 
     if (flight->ask->id == 0 || flight->body.length == 0)
         return 0;
-    if (!is_json(head->content_type))
+    snprintf(type, sizeof type, "%s", head->content_type[0] ? head->content_type : "no type");
+    mcp_message_clean(type);
+    if (!is_json(type))
         return !good ? 0 : err_set(flight->e, AGW_EUPSTREAM, "it answered with %s instead of "
-                                   "JSON or an event stream",
-                                   head->content_type[0] ? head->content_type : "no type");
+                                   "JSON or an event stream", type);
     code = mcp_message_parse(flight->body.data, flight->body.length, message, flight->e);
     if (code == AGW_ENOMEM || (code != 0 && !good))
         return code == AGW_ENOMEM ? code : 0;
@@ -369,6 +371,9 @@ static int exchange(void *state, const struct mcp_ask *ask, struct mcp_answer *a
         code = resume(&flight, code);
     if (flight.stream != NULL && code == 0 && !has_answer(&flight) && ask->id != 0)
         code = err_set(e, AGW_EUPSTREAM, "the stream ended before the answer");
+    if (code == AGW_ETIMEOUT)
+        err_set(e, code, flight.head.connected ? "its server did not answer in time"
+                                               : "its server could not be reached in time");
     sse_parse_free(&flight.stream);
     buf_free(&flight.body);
     return code;

@@ -3,9 +3,11 @@
 #include "tools/mcp_message.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "util/json_limits.h"
+#include "util/json_text.h"
 
 static bool is_id(const json_t *id)
 {
@@ -17,6 +19,35 @@ static int refuse(struct err *e, const char *what)
     return err_set(e, AGW_EINVALID, "not a JSON-RPC message: %s", what);
 }
 
+/* C1, U+200B-200F, U+2028-202E, U+2066-2069 */
+static bool is_tricky(const unsigned char *at, size_t length)
+{
+    if (length == 2)
+        return at[0] == 0xc2 && at[1] < 0xa0;
+    if (length != 3 || at[0] != 0xe2)
+        return false;
+    return (at[1] == 0x80 && ((at[2] >= 0x8b && at[2] <= 0x8f) ||
+                              (at[2] >= 0xa8 && at[2] <= 0xae))) ||
+           (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9);
+}
+
+void mcp_message_clean(char *text)
+{
+    size_t length = strlen(text), step;
+
+    json_text_repair(text);
+    for (size_t at = 0; at < length; at += step) {
+        unsigned char *byte = (unsigned char *)text + at;
+
+        step = json_text_utf8(text + at, length - at);
+        step = step == 0 ? 1 : step;
+        if (byte[0] < ' ' || byte[0] == 0x7f)
+            byte[0] = ' ';
+        else if (is_tricky(byte, step))
+            memset(byte, ' ', step);
+    }
+}
+
 static int take_error(struct mcp_message *message, const json_t *error, struct err *e)
 {
     const json_t *code = json_object_get(error, "code");
@@ -26,7 +57,8 @@ static int take_error(struct mcp_message *message, const json_t *error, struct e
         return refuse(e, "its error has no code");
     message->kind = MCP_ERROR;
     message->code = json_integer_value(code);
-    message->text = text == NULL ? "" : text;
+    snprintf(message->text, sizeof message->text, "%s", text == NULL ? "" : text);
+    mcp_message_clean(message->text);
     message->data = json_object_get(error, "data");
     return 0;
 }
@@ -52,6 +84,8 @@ static int classify(struct mcp_message *message, struct err *e)
         message->kind = message->id != NULL ? MCP_REQUEST : MCP_NOTIFICATION;
         return message->method != NULL ? 0 : refuse(e, "'method' is no text");
     }
+    if (error != NULL && result != NULL)
+        return refuse(e, "it has both 'result' and 'error'");
     if (json_is_object(error))
         return take_error(message, error, e);
     if (message->id == NULL)
@@ -74,8 +108,10 @@ int mcp_message_parse(const char *text, size_t length, struct mcp_message *messa
     status = json_limits_parse(text, length, &json_limits_default, &message->whole, e);
     if (status == 0)
         status = classify(message, e);
-    if (status != 0)
+    if (status != 0) {
         mcp_message_clear(message);
+        mcp_message_clean(e->message);
+    }
     return status;
 }
 

@@ -10,7 +10,7 @@
 #include "util/err.h"
 
 /* A longer message is not read. */
-enum { MCP_MESSAGE_MAX = 8 << 20 };
+enum { MCP_MESSAGE_MAX = 8 << 20, MCP_TEXT_SIZE = 600 };
 
 /* Codes of errors that mean something to a client. */
 enum {
@@ -30,15 +30,19 @@ struct mcp_message {
     const char *method;    /* of requests and notifications */
     const json_t *result;  /* an object */
     json_int_t code;       /* of errors, with */
-    const char *text;      /* ... never NULL */
+    char text[MCP_TEXT_SIZE]; /* ... of one line, see mcp_message_clean() */
     const json_t *data;    /* ... or NULL */
 };
 
-/* AGW_EINVALID with *e: not JSON, not JSON-RPC, a batch (which no revision needs and the newer
+/* AGW_EINVALID with *e (whose text is clean): not JSON, not JSON-RPC, a batch (which no revision needs and the newer
  * ones forbid), too deep or too large; AGW_ENOMEM. */
 int mcp_message_parse(const char *text, size_t length, struct mcp_message *message,
                       struct err *e);
 void mcp_message_clear(struct mcp_message *message);
+
+/* Makes a stranger's text fit for our own messages: one line of UTF-8, and nothing in it that
+ * drives a terminal or turns the direction of writing. */
+void mcp_message_clean(char *text);
 
 /* Whether it is the answer to our request `id`. */
 bool mcp_message_answers(const struct mcp_message *message, json_int_t id);

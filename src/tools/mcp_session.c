@@ -96,6 +96,7 @@ struct letter {
     json_t *params;                     /* taken over */
     const struct mcp_headers *headers;  /* more of them, or NULL */
     json_int_t id;                      /* 0 = a notification */
+    bool unawaited;                     /* nobody waits for its answer */
     bool repeatable;
     int64_t deadline_ms;
     int watch_fd;
@@ -122,7 +123,7 @@ static int send_letter(struct mcp_session *session, const struct letter *letter,
                      ? mcp_message_request(letter->id, letter->method, letter->params)
                      : mcp_message_notify(letter->method, letter->params);
     struct mcp_ask ask = {
-        .text = text, .id = letter->id, .headers = &request, .session = &common,
+        .text = text, .id = letter->unawaited ? 0 : letter->id, .headers = &request, .session = &common,
         .resumable = letter->terms->peer.era == MCP_LEGACY, .repeatable = letter->repeatable,
         .life = letter->terms->life, .deadline_ms = letter->deadline_ms,
         .watch_fd = letter->watch_fd};
@@ -220,6 +221,25 @@ static int initialize(struct mcp_session *session, struct terms *terms, int64_t 
     return code == 0 ? tell_initialized(session, terms, deadline_ms, watch_fd, e) : code;
 }
 
+/* In the modern era servers tell of changes only to who asks for that. Over HTTP it would take
+ * a connection of its own: there the list is asked for from time to time. */
+static void subscribe(struct mcp_session *session, const struct terms *terms)
+{
+    struct letter letter = {.terms = terms, .method = "subscriptions/listen", .unawaited = true,
+                            .id = atomic_fetch_add(&session->next_id, 1), .watch_fd = -1,
+                            .deadline_ms = clock_mono_ms() + FAREWELL_MS};
+    json_t *params = json_pack("{s:{s:b}}", "notifications", "toolsListChanged", 1);
+    struct mcp_answer answer;
+    struct err e = {0};
+
+    letter.params = params == NULL ? NULL : mcp_era_params(&terms->peer, params, 0);
+    json_decref(params);
+    if (letter.params == NULL)
+        return;
+    send_letter(session, &letter, &answer, &e);
+    mcp_message_clear(&answer.message);
+}
+
 /* By the one thread that opens. An era that was found out is not doubted again, unless the
  * server does not go along with it. */
 static int negotiate(struct mcp_session *session, struct terms *terms, int64_t deadline_ms,
@@ -234,6 +254,8 @@ static int negotiate(struct mcp_session *session, struct terms *terms, int64_t d
         return err_set(e, AGW_EUNAVAILABLE, "it ended when it was asked for its revision");
     if (code == 0 && terms->peer.era == MCP_LEGACY)
         code = initialize(session, terms, deadline_ms, watch_fd, e);
+    else if (code == 0 && !session->transport->is_http)
+        subscribe(session, terms);
     return code;
 }
 
@@ -359,18 +381,43 @@ static int judge(const struct mcp_answer *answer, struct mcp_reply *reply, struc
 {
     const struct mcp_message *message = &answer->message;
 
+    if (answer->status >= 300 && answer->status < 400)
+        return err_set(e, AGW_EUPSTREAM, "its server redirects to somewhere else (HTTP %d), which "
+                       "is not followed", answer->status);
     if (message->whole == NULL)
         return err_set(e, AGW_EUPSTREAM, "its server gave no answer (HTTP %d)", answer->status);
     if (message->kind == MCP_ERROR) {
         reply->code = message->code == 0 ? -1 : message->code;
-        return err_set(e, AGW_EINVALID, "%.900s (%lld)", message->text,
+        return err_set(e, AGW_EINVALID, "%s (%lld)", message->text,
                        (long long)message->code);
     }
     reply->result = json_incref((json_t *)(uintptr_t)message->result);
     return 0;
 }
 
-/* One attempt; *again: it is to be tried once more, by new terms. */
+/* What came of a letter. *again: it is to be written once more, by new terms. */
+static int conclude(struct mcp_session *session, const struct mcp_request *request,
+                    const struct letter *letter, const struct mcp_answer *answer, int code,
+                    struct mcp_reply *reply, bool *again, struct err *e)
+{
+    if (code == 0 && mcp_era_is_lost(&letter->terms->peer, answer)) {
+        lose(session, letter->terms);
+        *again = true;
+        return err_set(e, AGW_EUNAVAILABLE, "its server no longer knows the session (HTTP %d)",
+                       answer->status);
+    }
+    if (code == 0)
+        return judge(answer, reply, e);
+    if (code == AGW_EUNAVAILABLE) /* a program that has ended may be there again */
+        *again = !session->transport->is_http;
+    else if (code == AGW_EUPSTREAM)
+        *again = request->repeatable;
+    else if (answer->sent && (code == AGW_ETIMEOUT || code == AGW_EGONE))
+        tell_cancelled(session, letter->terms, letter->id,
+                       code == AGW_EGONE ? "the client left" : "it took too long");
+    return code;
+}
+
 static int attempt(struct mcp_session *session, const struct mcp_request *request,
                    struct mcp_reply *reply, bool *again, struct err *e)
 {
@@ -393,19 +440,7 @@ static int attempt(struct mcp_session *session, const struct mcp_request *reques
     if (letter.params == NULL)
         return err_set(e, AGW_ENOMEM, "memory is out");
     code = send_letter(session, &letter, &answer, e);
-    if (code == 0 && mcp_era_is_lost(&terms.peer, &answer)) {
-        lose(session, &terms);
-        *again = true;
-    }
-    if (code == 0)
-        code = judge(&answer, reply, e);
-    else if (code == AGW_EUNAVAILABLE)
-        *again = !session->transport->is_http;
-    else if (code == AGW_EUPSTREAM)
-        *again = request->repeatable;
-    else if (answer.sent && (code == AGW_ETIMEOUT || code == AGW_EGONE))
-        tell_cancelled(session, &terms, letter.id,
-                       code == AGW_EGONE ? "the client left" : "it took too long");
+    code = conclude(session, request, &letter, &answer, code, reply, again, e);
     mcp_message_clear(&answer.message);
     return code;
 }

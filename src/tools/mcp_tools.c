@@ -2,11 +2,12 @@
 /* Takes over what an MCP server says of its tools. */
 #include "tools/mcp_tools.h"
 
-#include <string.h>
+#include <stdio.h>
 
 #include "tools/mcp_headers.h"
+#include "tools/mcp_message.h"
 
-enum { PAGES_MAX = 1024, CURSOR_MAX = 4096, NOTES_MAX = 4096, NAME_SHOWN = 80 };
+enum { PAGES_MAX = 512, CURSOR_MAX = 4096, NOTES_MAX = 4096, NAME_SHOWN = 80 };
 
 int mcp_tools_begin(struct mcp_tools *tools, struct tool_offers *offers)
 {
@@ -26,7 +27,11 @@ void mcp_tools_clear(struct mcp_tools *tools)
 
 static void note(struct mcp_tools *tools, const char *name, const char *problem)
 {
-    buf_printf(&tools->notes, "the tool %.*s was left out: %s\n", NAME_SHOWN, name, problem);
+    char shown[NAME_SHOWN];
+
+    snprintf(shown, sizeof shown, "%s", name);
+    mcp_message_clean(shown);
+    buf_printf(&tools->notes, "the tool %s was left out: %s\n", shown, problem);
 }
 
 /* An answer that was lost may be asked for again only if that changes nothing. */
