@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "upstream/echo_calls.h"
 #include "util/buf.h"
 #include "util/clock.h"
 #include "util/json_memory.h"
@@ -23,7 +24,9 @@ struct echo {
     json_int_t created;
     int choices;
     bool usage_wanted;
-    struct buf text;            /* the answer */
+    struct buf text;            /* the answer; with calls what asks for them */
+    bool calls_wanted;
+    json_t *calls;              /* NULL = none */
     int64_t prompt, completion; /* tokens */
 };
 
@@ -83,27 +86,56 @@ static void add_content(struct buf *b, const json_t *message)
     }
 }
 
+static bool has_role(const json_t *message, const char *role)
+{
+    const char *is = json_string_value(json_object_get(message, "role"));
+
+    return is != NULL && strcmp(is, role) == 0;
+}
+
+/* The results of tools since the last user message, one a line; or that message. */
+static void read_answer(struct echo *echo, const json_t *messages, size_t user)
+{
+    size_t count = json_array_size(messages), results = 0;
+
+    for (size_t i = user + 1; i < count; i++) {
+        const json_t *message = json_array_get(messages, i);
+
+        if (!has_role(message, "tool"))
+            continue;
+        buf_puts(&echo->text, results++ == 0 ? "echo: " : "\n");
+        add_content(&echo->text, message);
+    }
+    if (results > 0)
+        return;
+    add_content(&echo->text, user < count ? json_array_get(messages, user) : NULL);
+    echo->calls_wanted = user + 1 == count &&
+                         echo_calls_wanted(echo->body, buf_text(&echo->text));
+    if (echo->calls_wanted)
+        return;
+    buf_reset(&echo->text);
+    buf_puts(&echo->text, "echo: ");
+    add_content(&echo->text, user < count ? json_array_get(messages, user) : NULL);
+}
+
 static int read_messages(struct echo *echo)
 {
     const json_t *messages = json_object_get(echo->body, "messages");
-    const json_t *message, *last = NULL;
+    const json_t *message;
     struct buf content;
-    size_t i;
+    size_t i, user = json_array_size(messages);
 
     if (!json_is_array(messages) || json_array_size(messages) == 0)
         return refuse(echo, "messages", "must be an array of at least one message");
     buf_init(&content, TEXT_MAX);
     json_array_foreach(messages, i, message) {
-        const char *role = json_string_value(json_object_get(message, "role"));
-
         buf_reset(&content);
         add_content(&content, message);
         echo->prompt += count_tokens(buf_text(&content));
-        if (role != NULL && strcmp(role, "user") == 0)
-            last = message;
+        if (has_role(message, "user"))
+            user = i;
     }
-    buf_puts(&echo->text, "echo: ");
-    add_content(&echo->text, last);
+    read_answer(echo, messages, user);
     i = content.failed || echo->text.failed;
     buf_free(&content);
     return i == 0 ? 0 : err_set(echo->e, AGW_ENOMEM, "echoing");
@@ -201,6 +233,14 @@ static int make_id(struct echo *echo)
     return 0;
 }
 
+static int make_calls(struct echo *echo)
+{
+    if (!echo->calls_wanted)
+        return 0;
+    echo->calls = echo_calls_make(buf_text(&echo->text), echo->id + sizeof "chatcmpl-" - 1);
+    return echo->calls != NULL ? 0 : err_set(echo->e, AGW_ENOMEM, "echoing");
+}
+
 static json_t *usage_json(const struct echo *echo)
 {
     return json_pack("{s:I, s:I, s:I}", "prompt_tokens", (json_int_t)echo->prompt,
@@ -220,11 +260,16 @@ static int answer_whole(struct echo *echo)
     json_t *choices = json_array(), *completion;
     int code;
 
-    for (int i = 0; i < echo->choices; i++)
-        json_array_append_new(
-            choices, json_pack("{s:i, s:{s:s, s:s, s:n}, s:n, s:s}", "index", i, "message",
-                               "role", "assistant", "content", echo->text.data, "refusal",
-                               "logprobs", "finish_reason", echo->reason));
+    for (int i = 0; i < echo->choices; i++) {
+        json_t *message = json_pack("{s:s, s:s?, s:n}", "role", "assistant", "content",
+                                    echo->calls != NULL ? NULL : echo->text.data, "refusal");
+
+        if (echo->calls != NULL)
+            json_object_set(message, "tool_calls", echo->calls);
+        json_array_append_new(choices, json_pack("{s:i, s:o, s:n, s:s}", "index", i, "message",
+                                                 message, "logprobs", "finish_reason",
+                                                 echo->reason));
+    }
     completion = envelope(echo, "chat.completion", choices);
     if (completion == NULL ||
         json_object_set_new(completion, "usage", usage_json(echo)) != 0)
@@ -259,12 +304,41 @@ static int send_delta(struct echo *echo, int index, json_t *delta, const char *r
     return send_chunk(echo, choices, echo->usage_wanted ? json_null() : NULL);
 }
 
+/* Each call in two pieces: what it is, and its arguments. */
+static int stream_calls(struct echo *echo, int index)
+{
+    const json_t *call;
+    size_t i;
+    int code = 0;
+
+    json_array_foreach(echo->calls, i, call) {
+        const json_t *function = json_object_get(call, "function");
+
+        code = send_delta(echo, index,
+                          json_pack("{s:[{s:i, s:O, s:s, s:{s:O, s:s}}]}", "tool_calls", "index",
+                                    (int)i, "id", json_object_get(call, "id"), "type",
+                                    "function", "function", "name",
+                                    json_object_get(function, "name"), "arguments", ""), NULL);
+        if (code == 0)
+            code = send_delta(echo, index,
+                              json_pack("{s:[{s:i, s:{s:O}}]}", "tool_calls", "index", (int)i,
+                                        "function", "arguments",
+                                        json_object_get(function, "arguments")), NULL);
+        if (code != 0)
+            return code;
+    }
+    return send_delta(echo, index, json_object(), echo->reason);
+}
+
 static int stream_choice(struct echo *echo, int index)
 {
     const char *at = echo->text.data, *end;
     int code = send_delta(echo, index,
-                          json_pack("{s:s, s:s}", "role", "assistant", "content", ""), NULL);
+                          json_pack("{s:s, s:s?}", "role", "assistant", "content",
+                                    echo->calls != NULL ? NULL : ""), NULL);
 
+    if (code == 0 && echo->calls != NULL)
+        return stream_calls(echo, index);
     for (; code == 0 && *at != '\0'; at = end) {
         end = next_token(at);
         code = send_delta(echo, index,
@@ -297,11 +371,15 @@ int echo_answer(const json_t *body, const struct chat_sink *sink, struct chat_us
     buf_init(&echo.text, TEXT_MAX);
     code = read_messages(&echo);
     if (code == 0)
+        code = make_id(&echo);
+    if (code == 0)
+        code = make_calls(&echo);
+    if (code == 0)
         code = apply_stop(&echo);
     if (code == 0)
         code = apply_limits(&echo);
-    if (code == 0)
-        code = make_id(&echo);
+    if (echo.calls != NULL)
+        echo.reason = "tool_calls"; /* stops and limits are about texts */
     if (code == 0) {
         usage->prompt_tokens = echo.prompt;
         usage->completion_tokens = echo.completion;
@@ -309,6 +387,7 @@ int echo_answer(const json_t *body, const struct chat_sink *sink, struct chat_us
     if (code == 0)
         code = json_is_true(json_object_get(body, "stream")) ? answer_stream(&echo)
                                                              : answer_whole(&echo);
+    json_decref(echo.calls);
     buf_free(&echo.text);
     return code;
 }

@@ -8,6 +8,7 @@ libagw_a_SOURCES += \
   src/upstream/chat_request.c src/upstream/chat_request.h \
   src/upstream/chat_sink.h \
   src/upstream/echo.c src/upstream/echo.h \
+  src/upstream/echo_calls.c src/upstream/echo_calls.h \
   src/upstream/entry.c src/upstream/entry.h \
   src/upstream/health.c src/upstream/health.h \
   src/upstream/select.c src/upstream/select.h \

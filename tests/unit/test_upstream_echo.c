@@ -99,12 +99,124 @@ static void table(void **state)
     fixture_free(&f);
 }
 
+/* ---- calls of tools ---- */
+
+#define TOOL(name) "{\"type\":\"function\",\"function\":{\"name\":\"" name "\"}}"
+#define TOOLS ",\"tools\":[" TOOL("add") "," TOOL("read_file") "]"
+#define RESULTS                                                                                \
+    "\"model\":\"echo-1\",\"messages\":[{\"role\":\"user\",\"content\":\"call add {}\"},"           \
+    "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[]},"                               \
+    "{\"role\":\"tool\",\"tool_call_id\":\"a\",\"content\":\"one\"},"                              \
+    "{\"role\":\"tool\",\"tool_call_id\":\"b\",\"content\":\"two\"}"
+
+static const struct {
+    const char *body, *text;
+    const char *calls; /* "name(arguments)" of each, NULL = none */
+} tool_cases[] = {
+    {"{" ASK("call add {\\\"a\\\":1}") TOOLS "}", "", "add({\"a\":1})"},
+    {"{" ASK("call add") TOOLS "}", "", "add({})"},
+    {"{" ASK("call add not json") TOOLS "}", "", "add(not json)"},
+    {"{" ASK("call add 1\\ncall read_file   2\\n") TOOLS "}", "", "add(1)read_file(2)"},
+    {"{" ASK("call add 1 2 3") TOOLS ",\"stop\":\"2\",\"max_tokens\":1}", "", "add(1 2 3)"},
+    {"{" ASK("call other {}") TOOLS "}", "echo: call other {}", NULL},
+    {"{" ASK("call add {}") "}", "echo: call add {}", NULL},
+    {"{" ASK("call add {}") TOOLS ",\"tool_choice\":\"none\"}", "echo: call add {}", NULL},
+    {"{" ASK("call add 1\\nplease") TOOLS "}", "echo: call add 1\nplease", NULL},
+    {"{" ASK("please call add {}") TOOLS "}", "echo: please call add {}", NULL},
+    {"{" ASK("call  ") TOOLS "}", "echo: call  ", NULL},
+    {"{" ASK("call") TOOLS "}", "echo: call", NULL},
+    {"{" RESULTS "]" TOOLS "}", "echo: one\ntwo", NULL},
+    {"{" RESULTS ",{\"role\":\"user\",\"content\":\"more\"}]" TOOLS "}", "echo: more", NULL},
+};
+
 static json_t *all_chunks;
 
 static int keep_chunk(void *arg, json_t *chunk)
 {
     (void)arg;
     return json_array_append(all_chunks, json_copy(chunk));
+}
+
+static void put(char text[200], const char *more)
+{
+    snprintf(text + strlen(text), 200 - strlen(text), "%s", more);
+}
+
+static void join(char text[200], const json_t *value)
+{
+    if (json_is_string(value))
+        put(text, json_string_value(value));
+}
+
+/* The calls of a completion's message, or the deltas of a stream laid together. */
+static void join_calls(char text[200], const json_t *chunk)
+{
+    const json_t *choice = json_array_get(json_object_get(chunk, "choices"), 0), *call;
+    const json_t *message = json_object_get(choice, "message");
+    size_t i;
+
+    if (message == NULL)
+        message = json_object_get(choice, "delta");
+    json_array_foreach(json_object_get(message, "tool_calls"), i, call) {
+        const json_t *function = json_object_get(call, "function");
+        bool begins = json_object_get(function, "name") != NULL;
+
+        if (begins && text[0] != '\0')
+            put(text, ")");
+        join(text, json_object_get(function, "name"));
+        if (begins) {
+            assert_string_equal(json_string_value(json_object_get(call, "type")), "function");
+            assert_int_equal(strncmp(json_string_value(json_object_get(call, "id")), "call_", 5),
+                             0);
+            put(text, "(");
+        }
+        join(text, json_object_get(function, "arguments"));
+    }
+}
+
+static void check_calls(struct fixture *f, size_t i, bool stream)
+{
+    json_t *body = json_loads(tool_cases[i].body, JSON_REJECT_DUPLICATES, NULL), *chunk;
+    const char *reason = tool_cases[i].calls == NULL ? "stop" : "tool_calls";
+    char text[200] = "";
+    size_t n;
+
+    assert_non_null(body);
+    json_object_set_new(body, "stream", json_boolean(stream));
+    all_chunks = json_array();
+    f->sink.sink.chunk = stream ? keep_chunk : f->sink.sink.chunk;
+    assert_int_equal(fixture_call_body(f, NULL, body), 0);
+    if (!stream) {
+        assert_string_equal(f->sink.text, tool_cases[i].text);
+        assert_string_equal(f->sink.finish_reason, reason);
+        join_calls(text, f->sink.last);
+    }
+    json_array_foreach(all_chunks, n, chunk) {
+        join_calls(text, chunk);
+        json_decref(chunk);
+    }
+    json_decref(all_chunks);
+    if (text[0] != '\0')
+        put(text, ")");
+    if (strcmp(text, "") == 0 ? tool_cases[i].calls != NULL
+                              : tool_cases[i].calls == NULL) {
+        fail_msg("%s: %s", tool_cases[i].body, text);
+    } else if (tool_cases[i].calls != NULL) {
+        assert_string_equal(text, tool_cases[i].calls);
+    }
+}
+
+static void it_calls_tools_when_told(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof tool_cases / sizeof tool_cases[0]; i++)
+        for (int stream = 0; stream < 2; stream++) {
+            struct fixture f;
+
+            echo_scene(&f);
+            check_calls(&f, i, stream == 1);
+            fixture_free(&f);
+        }
 }
 
 static void stream_shape(void **state)
@@ -181,6 +293,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table),
+        cmocka_unit_test(it_calls_tools_when_told),
         cmocka_unit_test(stream_shape),
         cmocka_unit_test(seed_fixes_the_id),
         cmocka_unit_test(never_steps_in_for_a_provider),
