@@ -49,6 +49,11 @@ nobase_dist_doc_DATA += $(agw_samples) contrib/apache/agent-gateway.conf \
   contrib/cron/agent-gateway-nightly
 confdir = $(sysconfdir)/agent-gateway
 
+# The tools of the samples; a link in the folder of the configuration leads to them.
+sampletoolsdir = $(pkgdatadir)/agents/tools
+dist_sampletools_SCRIPTS = agents/tools/calculate agents/tools/summarize
+dist_sampletools_DATA = agents/tools/input.pl
+
 # What cron, a timer or CI calls.
 nightlydir = $(pkgdatadir)/contrib
 dist_nightly_SCRIPTS = contrib/nightly-audit
@@ -64,6 +69,8 @@ install-data-local:
 	  if test -e "$$target"; then echo "$$target is kept"; \
 	  else $(INSTALL) -m 0640 '$(srcdir)'/$$sample "$$target"; fi || exit 1; \
 	done
+	test -e '$(DESTDIR)$(confdir)/agents' || \
+	  ln -s '$(pkgdatadir)/agents' '$(DESTDIR)$(confdir)/agents'
 
 # What was edited stays.
 uninstall-local:
@@ -71,4 +78,5 @@ uninstall-local:
 	  target='$(DESTDIR)$(confdir)'/$${sample#conf/}; \
 	  if cmp -s '$(srcdir)'/$$sample "$$target"; then rm -f "$$target"; fi; \
 	done
+	if test -L '$(DESTDIR)$(confdir)/agents'; then rm -f '$(DESTDIR)$(confdir)/agents'; fi
 	rmdir '$(DESTDIR)$(confdir)' 2>/dev/null || true
