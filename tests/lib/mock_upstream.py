@@ -327,6 +327,32 @@ async def do_tools(call):
     await call.send("data: [DONE]\n\n")
 
 
+async def do_calls_as_told(call):
+    """Makes the calls that the last message of the user names, [[function, arguments]...] as
+    JSON; then answers with all results, as JSON."""
+    messages = call.body.get("messages", [])
+    results = [message["content"] for message in messages if message.get("role") == "tool"]
+    if results:
+        await call.answer([json.dumps(results)])
+        return
+    wanted = json.loads([m["content"] for m in messages if m.get("role") == "user"][-1])
+    calls = [{"id": f"call_{number}", "type": "function",
+              "function": {"name": name, "arguments": json.dumps(arguments)}}
+             for number, (name, arguments) in enumerate(wanted)]
+    if not call.stream:
+        value = call.completion(None)
+        value["choices"][0]["finish_reason"] = "tool_calls"
+        value["choices"][0]["message"]["tool_calls"] = calls
+        await call.whole(200, value)
+        return
+    await call.begin_stream()
+    await call.event({"role": "assistant", "content": None})
+    for number, one in enumerate(calls):
+        await call.event({"tool_calls": [{"index": number, **one}]})
+    await call.event({}, finish="tool_calls")
+    await call.send("data: [DONE]\n\n")
+
+
 async def do_json(call):
     """A structured output."""
     await call.answer(['{"city": "Bern",', ' "degrees": 21}'])
@@ -371,7 +397,8 @@ SCRIPTS = [(re.compile(pattern + r"\Z"), action) for pattern, action in [
     (r"cut-(\d+)", do_cut), (r"silent-end-(\d+)", do_silent_end),
     (r"error-after-(\d+)", do_error_mid_stream), (r"big-line", do_big_line),
     (r"forged", do_forged), (r"gzip-bomb", do_gzip_bomb), (r"endless", do_endless),
-    (r"mirror", do_mirror), (r"tools", do_tools), (r"json", do_json), (r"no-usage", do_no_usage), (r"bare", do_bare),
+    (r"mirror", do_mirror), (r"tools", do_tools),
+    (r"calls-as-told", do_calls_as_told), (r"json", do_json), (r"no-usage", do_no_usage), (r"bare", do_bare),
     (r"leak", do_leak)]]
 
 
