@@ -17,6 +17,9 @@ static const char *const layers[REPORT_COUNT] = {
 };
 static const char *const states[] = {"applied", "missing", "unwanted"};
 
+static void write_line(const struct report *r, const char *head, const char *format, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+
 /* Lines are shorter than PIPE_BUF, so that those of several processes do not mix. */
 static void write_line(const struct report *r, const char *head, const char *format, va_list ap)
 {

@@ -2,12 +2,15 @@
 # Fuzz targets are always built. Without libFuzzer they replay their corpus in `make check`;
 # configured with --enable-fuzzers, `make fuzz FUZZ_SECONDS=60` runs each of them.
 fuzz_targets = tests/fuzz/fuzz_audit tests/fuzz/fuzz_config tests/fuzz/fuzz_glob \
-  tests/fuzz/fuzz_json tests/fuzz/fuzz_records tests/fuzz/fuzz_schema \
+  tests/fuzz/fuzz_template tests/fuzz/fuzz_json tests/fuzz/fuzz_records \
+  tests/fuzz/fuzz_schema tests/fuzz/fuzz_answer \
   tests/fuzz/fuzz_sse tests/fuzz/fuzz_terminal tests/fuzz/fuzz_typed tests/fuzz/fuzz_uri
 check_PROGRAMS += $(fuzz_targets)
 tests_fuzz_fuzz_audit_SOURCES = tests/fuzz/fuzz_audit.c
 tests_fuzz_fuzz_glob_SOURCES = tests/fuzz/fuzz_glob.c
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
+tests_fuzz_fuzz_template_SOURCES = tests/fuzz/fuzz_template.c
+tests_fuzz_fuzz_answer_SOURCES = tests/fuzz/fuzz_answer.c
 tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c
 tests_fuzz_fuzz_records_SOURCES = tests/fuzz/fuzz_records.c
 tests_fuzz_fuzz_typed_SOURCES = tests/fuzz/fuzz_typed.c
@@ -22,6 +25,8 @@ if FUZZERS
 tests_fuzz_fuzz_audit_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_glob_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_template_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_answer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_json_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_records_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_typed_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -39,6 +44,8 @@ else
 tests_fuzz_fuzz_audit_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_glob_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_config_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_template_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_answer_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_json_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_records_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_typed_SOURCES += tests/fuzz/replay.c
