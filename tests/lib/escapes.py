@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: MIT
+"""A hostile program: tries to get out of the sandbox in every way it knows. Reads from standard
+input where to (JSON), and writes what came of each attempt: null when it worked, else why not."""
+import ctypes
+import errno
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+
+libc = ctypes.CDLL(None, use_errno=True)
+MIB = 1 << 20
+
+
+def in_child(function, *arguments):
+    """What it leaves behind ends with the child. Raises what the function would have set."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(ctypes.get_errno() if function(*arguments) < 0 else 0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code:
+        raise OSError(code, "")
+
+
+def tcp(to):
+    with socket.create_connection(("127.0.0.1", to["port"]), timeout=5):
+        pass
+
+
+def tcp_listen(to):
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        one.listen()
+
+
+def udp(to):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.sendto(b"x", ("127.0.0.1", to["port"]))
+
+
+def unix_socket(to):
+    with socket.socket(socket.AF_UNIX) as one:
+        one.connect(to["socket"])
+
+
+def abstract_socket(to):
+    with socket.socket(socket.AF_UNIX) as one:
+        one.connect("\0" + to["abstract"])
+
+
+def read_file(to):
+    with open(to["file"]) as one:
+        one.read()
+
+
+def list_folder(to):
+    os.listdir(os.path.dirname(to["file"]))
+
+
+def read_shadow(to):
+    with open("/etc/shadow") as one:
+        one.read()
+
+
+def write_file(to):
+    with open(to["file"], "a") as one:
+        one.write("escaped")
+
+
+def make_file(to):
+    with open(to["file"] + ".new", "w") as one:
+        one.write("escaped")
+
+
+def remove_file(to):
+    os.unlink(to["victim_file"])
+
+
+def rename_out(to):
+    inside = os.path.join(os.environ["TMPDIR"], "inside")
+    with open(inside, "w"):
+        pass
+    os.link(inside, to["file"] + ".link")
+
+
+def kill(to):
+    os.kill(to["victim"], signal.SIGUSR1)
+
+
+def ptrace(to):
+    in_child(libc.ptrace, 0x4206, to["victim"], 0, 0)  # PTRACE_SEIZE
+
+
+def environment_of(to):
+    with open(f"/proc/{to['victim']}/environ") as one:
+        one.read()
+
+
+def memory_of(to):
+    with open(f"/proc/{to['victim']}/mem", "rb") as one:
+        one.read(0)
+
+
+def limit_of(to):
+    resource.prlimit(to["victim"], resource.RLIMIT_CORE, (0, 0))
+
+
+def user_namespace(to):
+    in_child(libc.unshare, 0x10000000)
+
+
+def io_uring(to):
+    in_child(libc.syscall, 425, 1, ctypes.create_string_buffer(120))
+
+
+def mount(to):
+    if libc.mount(b"tmpfs", b"/mnt", b"tmpfs", 0, None) != 0:
+        raise OSError(ctypes.get_errno(), "")
+
+
+def shared_memory(to):
+    if libc.shmget(to["shared"], 0, 0) < 0:
+        raise OSError(ctypes.get_errno(), "")
+
+
+def fork_bomb(to):
+    """As many as the limit or more: it worked."""
+    family = []
+    try:
+        while len(family) < to["processes"]:
+            pid = os.fork()
+            if pid == 0:
+                signal.pause()
+                os._exit(0)
+            family.append(pid)
+    finally:
+        for pid in family:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def memory(to):
+    keep = bytearray(to["memory"])
+    keep[::4096] = b"x" * len(keep[::4096])
+
+
+def descriptors(to):
+    held = []
+    try:
+        while len(held) < to["files"]:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    finally:
+        for fd in held:
+            os.close(fd)
+
+
+def disk(to):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with open(os.path.join(os.environ["TMPDIR"], "big"), "wb", buffering=0) as one:
+        while one.tell() < to["disk"]:
+            one.write(b"\0" * MIB)
+
+
+def core_file(to):
+    if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
+        raise OSError(errno.EPERM, "")
+
+
+def descriptor_of_parent(to):
+    for fd in range(3, 64):
+        try:
+            os.fstat(fd)
+        except OSError:
+            continue
+        if not os.readlink(f"/proc/self/fd/{fd}").startswith("/"):
+            return
+    raise OSError(errno.EBADF, "")
+
+
+def secret_in_environment(to):
+    if not any("SECRET" in name for name in os.environ):
+        raise OSError(errno.ENOENT, "")
+
+
+def status(name):
+    with open("/proc/self/status") as one:
+        for line in one:
+            if line.startswith(name + ":"):
+                return line.split()[1]
+    return None
+
+
+def main():
+    to = json.load(sys.stdin)
+    answer = {"no_new_privs": status("NoNewPrivs"), "capabilities": status("CapEff"),
+              "bounding": status("CapBnd"), "seccomp": status("Seccomp"), "uid": os.getuid(),
+              "session": os.getsid(0) == os.getpid(), "umask": os.umask(0), "attempts": {}}
+    for attempt in to["attempts"]:
+        problem = None
+        try:
+            globals()[attempt](to)
+        except OSError as error:
+            problem = errno.errorcode.get(error.errno, str(error))
+        except MemoryError:
+            problem = "ENOMEM"
+        answer["attempts"][attempt] = problem
+    json.dump(answer, sys.stdout)
+
+
+main()
