@@ -330,7 +330,7 @@ const struct option schema_options[] = {
     {CONFIG_TOOLS, "tools[].environment", OPTION_MAP, RELOADABLE, SECRET,
      ARRAY(config_tool, program.environment, program.environment_count),
      .take = tools_take_environment, HELP("Environment variables of its program.")},
-    {CONFIG_TOOLS, "tools[].max_memory_mib", OPTION_INTEGER, RELOADABLE, DEFAULT("512"),
+    {CONFIG_TOOLS, "tools[].max_memory_mib", OPTION_INTEGER, RELOADABLE, DEFAULT("1024"),
      RANGE(16, 1 << 20), FIELD(config_tool, program.max_memory_mib),
      HELP("Memory of each of its processes.")},
     {CONFIG_TOOLS, "tools[].max_processes", OPTION_INTEGER, RELOADABLE, DEFAULT("64"),

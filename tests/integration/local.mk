@@ -38,6 +38,7 @@ integration_files = \
   tests/integration/test_rate_limit.py \
   tests/integration/test_reload.py \
   tests/integration/test_runbook.py \
+  tests/integration/test_sandbox.py \
   tests/integration/test_shadow.py \
   tests/integration/test_slow_bodies.py \
   tests/integration/test_sqlite_shell.py \
@@ -49,6 +50,7 @@ integration_files = \
 
 integration_lib = \
   tests/lib/activate.py tests/lib/agwctl.py tests/lib/clients.py tests/lib/env.py \
+  tests/lib/escapes.py tests/lib/without.py \
   tests/lib/fixtures.py tests/lib/gateway.py tests/lib/guide.py tests/lib/mcp_mock.py \
   tests/lib/mcp_servers.py tests/lib/mock.py \
   tests/lib/mock_upstream.py tests/lib/procs.py tests/lib/routes.py tests/lib/strict.py \
