@@ -51,6 +51,19 @@ static void hang(const struct tool_call *call, struct tool_result *result)
     tool_result_say(result, TOOL_TIMEOUT, "It was not ready in time.");
 }
 
+static void meet_others(void)
+{
+    for (int i = 0; i < 3000 && atomic_load(&now->peak) < now->meet; i++)
+        usleep(10000);
+}
+
+static void leave(void)
+{
+    if (now->peer_fd > 0)
+        close(now->peer_fd);
+    now->peer_fd = 0;
+}
+
 static void echo(const struct tool_call *call, struct tool_result *result)
 {
     char *text = json_dumps(call->arguments, JSON_COMPACT);
@@ -71,8 +84,10 @@ static void call_tool(void *state, const struct tool_call *call, struct tool_res
         ;
     permit_wait_begin();
     if (strcmp(name, "nap") == 0)
-        usleep(100000);
-    if (strcmp(name, "hang") == 0) {
+        meet_others();
+    if (strcmp(name, "leave") == 0)
+        leave();
+    if (strcmp(name, "hang") == 0 || strcmp(name, "leave") == 0) {
         hang(call, result);
     } else if (strcmp(name, "gone") == 0) {
         result->status = TOOL_CANCELLED;
@@ -100,7 +115,8 @@ static const char tools_text[] =
     "  - {name: echo, provider: local, command: [x], description: Says it again.}\n"
     "  - {name: fail, provider: local, command: [x]}\n"
     "  - {name: nap, provider: local, command: [x]}\n"
-    "  - {name: hang, provider: local, command: [x], timeout: 20}\n"
+    "  - {name: hang, provider: local, command: [x], timeout: 60}\n"
+    "  - {name: leave, provider: local, command: [x], timeout: 60}\n"
     "  - {name: gone, provider: local, command: [x]}\n"
     "  - {name: big, provider: local, command: [x]}\n"
     "  - {name: secret, provider: local, command: [x]}\n"
@@ -163,9 +179,10 @@ static int on_tick(void *arg)
     struct loop_scene *scene = arg;
 
     atomic_fetch_add(&scene->ticks, 1);
-    if (scene->tick_code != 0)
-        return err_set(&scene->e, scene->tick_code, "a tick could not be sent");
-    return 0;
+    if (scene->tick_code == 0)
+        return 0;
+    leave();
+    return err_set(&scene->e, scene->tick_code, "a tick could not be sent");
 }
 
 static int on_sent(void *arg)

@@ -12,8 +12,8 @@
 enum { LOOP_SCENE_SENT_MAX = 48 };
 
 /* The tools of tools.yaml in the scene, all local: "echo" gives its arguments back, "fail"
- * fails, "nap" sleeps for 100 ms, "hang" until its deadline or the client's leaving, "gone"
- * finds that the client has left, "big" gives a long text, "secret" is denied by policy, "strict"
+ * fails, "nap" waits until `meet` calls run at once, "hang" until its deadline or the client's
+ * leaving, "leave" makes the client leave and hangs, "gone" finds that it has left, "big" gives a long text, "secret" is denied by policy, "strict"
  * wants {"city": text}. */
 struct loop_scene {
     /* set before loop_scene_run() */
@@ -28,6 +28,8 @@ struct loop_scene {
     int sink_code;             /* what chunk() and completion() say */
     int tick_code;
     int watch_fd;              /* the client's socket, 0 = none */
+    int peer_fd;               /* the client's end, which a failing tick closes */
+    int meet;                  /* 0 = nap waits for nobody */
 
     /* what came of it; loop_scene_clear() frees it */
     int status;

@@ -224,10 +224,501 @@ static void each_request_goes_as_the_table_says(void **state)
     }
 }
 
+
+/* ---- many calls ---- */
+
+/* A turn of `count` calls of `name`. */
+static char *many_calls(size_t count, const char *name)
+{
+    char *text = calloc(1, 512 + count * 128);
+    size_t used = (size_t)snprintf(text, 512, "{\"id\":\"c\",\"choices\":[{\"index\":0,"
+                                              "\"message\":{\"content\":null,\"tool_calls\":[");
+
+    for (size_t i = 0; i < count; i++)
+        used += (size_t)snprintf(text + used, 128,
+                                 "%s{\"id\":\"c%zu\",\"type\":\"function\",\"function\":"
+                                 "{\"name\":\"%s\",\"arguments\":\"{\\\"n\\\":%zu}\"}}",
+                                 i == 0 ? "" : ",", i, name, i);
+    snprintf(text + used, 128, "]},\"finish_reason\":\"tool_calls\"}]}");
+    return text;
+}
+
+static void calls_run_side_by_side_but_not_all_at_once(void **state)
+{
+    char *many = many_calls(20, "nap");
+    const char *turns[] = {many, TEXT("ok"), NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = turns, .meet = 8};
+
+    (void)state;
+    loop_scene_run(&s);
+    assert_int_equal(s.status, 0);
+    assert_int_equal(s.called, 20);
+    assert_int_equal(s.peak, 8);
+    loop_scene_clear(&s);
+    free(many);
+}
+
+static void one_after_the_other_where_that_is_asked_for(void **state)
+{
+    char *many = many_calls(5, "echo");
+    const char *turns[] = {many, TEXT("ok"), NULL};
+    struct loop_scene s = {.request = "{" HI ",\"parallel_tool_calls\":false}", .turns = turns};
+
+    (void)state;
+    for (int streams = 0; streams < 2; streams++) {
+        s.tick_ms = streams * 1000;
+        loop_scene_run(&s);
+        assert_int_equal(s.status, 0);
+        assert_int_equal(s.peak, 1);
+        assert_true(json_is_false(
+            json_object_get(json_array_get(s.sent, 0), "parallel_tool_calls")));
+        loop_scene_clear(&s);
+    }
+    assert_int_equal(s.called, 10);
+    free(many);
+}
+
+static void of_a_hundred_calls_some_are_made(void **state)
+{
+    char *many = many_calls(100, "echo");
+    const char *turns[] = {many, TEXT("ok"), NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = turns};
+    json_t *messages;
+
+    (void)state;
+    loop_scene_run(&s);
+    assert_int_equal(s.status, 0);
+    assert_int_equal(s.called, 32);
+    messages = json_object_get(json_array_get(s.sent, 1), "messages");
+    assert_int_equal(json_array_size(messages), 2 + 100);
+    for (size_t i = 0; i < 100; i++) {
+        const json_t *message = json_array_get(messages, 2 + i);
+        char id[16];
+
+        snprintf(id, sizeof id, "c%zu", i);
+        assert_string_equal(json_string_value(json_object_get(message, "tool_call_id")), id);
+        assert_int_equal(strncmp(json_string_value(json_object_get(message, "content")),
+                                 i < 32 ? "{\"n\":" : "This call was not made: at most 32",
+                                 5), 0);
+    }
+    loop_scene_clear(&s);
+    free(many);
+}
+
+static void too_many_calls_are_no_answer(void **state)
+{
+    char *many = many_calls(129, "echo");
+    const char *turns[] = {many, NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = turns};
+
+    (void)state;
+    loop_scene_run(&s);
+    assert_int_equal(s.status, AGW_EUPSTREAM);
+    assert_non_null(strstr(s.e.message, "more than 128 calls"));
+    assert_int_equal(s.called, 0);
+    loop_scene_clear(&s);
+    free(many);
+}
+
+/* ---- time ---- */
+
+static void pings_go_on_while_tools_run(void **state)
+{
+    static const char *const turns[] = {FIRST("0", "c1", "hang", "{}") END("tool_calls"), NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = turns, .streaming = true,
+                           .tick_ms = 20, .total_ms = 2000};
+
+    (void)state;
+    loop_scene_run(&s);
+    assert_int_equal(s.status, AGW_ETIMEOUT); /* the tool had all the time that was left */
+    assert_true(s.ticks >= 3);
+    assert_int_equal(s.called, 1);
+    assert_int_equal(json_array_size(s.sent), 1);
+    loop_scene_clear(&s);
+}
+
+static void the_deadline_is_the_whole_requests(void **state)
+{
+    static const char *const turns[] = {CALLS(CALL("c1", "hang", "{}")), TEXT("late"), NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = turns, .total_ms = 2000};
+    int64_t before = clock_mono_ms();
+
+    (void)state;
+    loop_scene_run(&s);
+    assert_int_equal(s.status, AGW_ETIMEOUT);
+    assert_true(clock_mono_ms() - before < 30000);
+    assert_int_equal(s.hops.rounds, 1);
+    loop_scene_clear(&s);
+}
+
+static void a_client_that_leaves_ends_the_tools(void **state)
+{
+    static const char *const leaves[] = {
+        CALLS(CALL("c1", "hang", "{}") "," CALL("c2", "leave", "{}") ","
+              CALL("c3", "hang", "{}")), NULL};
+    static const char *const hangs[] = {
+        FIRST("0", "c1", "hang", "{}") FIRST("1", "c2", "hang", "{}") END("tool_calls"), NULL};
+    int64_t before = clock_mono_ms();
+
+    (void)state;
+    for (int streams = 0; streams < 2; streams++) {
+        struct loop_scene s = {.request = "{" HI "}", .turns = streams ? hangs : leaves,
+                               .streaming = streams, .tick_ms = streams * 50,
+                               .tick_code = streams ? AGW_EGONE : 0};
+        int pair[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        s.watch_fd = pair[0];
+        s.peer_fd = pair[1];
+        loop_scene_run(&s);
+        assert_int_equal(s.status, AGW_EGONE);
+        assert_int_equal(json_array_size(s.sent), 1);
+        loop_scene_clear(&s);
+        close(pair[0]);
+    }
+    assert_true(clock_mono_ms() - before < 30000);
+}
+
+/* ---- bounds ---- */
+
+static void what_turns_add_is_bounded(void **state)
+{
+    static const char *const results[] = {
+        CALLS(CALL("c1", "big", "{}")), CALLS(CALL("c2", "big", "{}")), TEXT("no"), NULL};
+    static const char *const arguments[] = {CALLS(CALL("c1", "echo", "{\\\"a\\\":1}")), NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = results, .added_max = 100000};
+
+    (void)state;
+    loop_scene_run(&s);
+    assert_int_equal(s.status, AGW_EAGENT);
+    assert_true(s.e.is_public);
+    assert_non_null(strstr(s.e.message, "limits.body_bytes"));
+    assert_int_equal(json_array_size(s.sent), 2);
+    loop_scene_clear(&s);
+
+    s = (struct loop_scene){.request = "{" HI "}", .turns = arguments, .added_max = 8};
+    loop_scene_run(&s);
+    assert_int_equal(s.status, AGW_EAGENT); /* 7 bytes of arguments, as many of the result */
+    loop_scene_clear(&s);
+
+    s.added_max = 6;
+    s.e = (struct err){0};
+    loop_scene_run(&s);
+    assert_int_equal(s.status, AGW_EUPSTREAM);
+    assert_non_null(strstr(s.e.message, "6 bytes of arguments"));
+    loop_scene_clear(&s);
+}
+
+static void text_beside_calls_counts_but_an_answer_may_be_long(void **state)
+{
+    static const char *const calls[] = {
+        SAYS("\"0123456789\"", ",\"tool_calls\":[" CALL("c1", "echo", "{}") "]", "stop"), NULL};
+    static const char *const streamed[] = {
+        WORD("0123456789") FIRST("0", "c1", "echo", "{}") END("tool_calls"), NULL};
+    static const char *const answer[] = {TEXT("0123456789"), NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = calls, .added_max = 9};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        s.turns = i == 0 ? calls : i == 1 ? streamed : answer;
+        s.streaming = i == 1;
+        loop_scene_run(&s);
+        assert_int_equal(s.status, i == 2 ? 0 : AGW_EAGENT);
+        loop_scene_clear(&s);
+    }
+    assert_int_equal(s.called, 0);
+}
+
+/* ---- what is sent ---- */
+
+static const struct choice_case {
+    const char *sent, *first, *second; /* JSON */
+} choices[] = {
+    {"\"required\"", "\"required\"", "\"auto\""},
+    {"\"auto\"", "\"auto\"", "\"auto\""},
+    {"\"none\"", "\"none\"", "\"none\""},
+    {"{\"type\":\"function\",\"function\":{\"name\":\"echo\"}}",
+     "{\"type\":\"function\",\"function\":{\"name\":\"echo\"}}", "\"auto\""},
+    {"{\"type\":\"allowed_tools\",\"allowed_tools\":{\"mode\":\"required\",\"tools\":[]}}",
+     "{\"type\":\"allowed_tools\",\"allowed_tools\":{\"mode\":\"required\",\"tools\":[]}}",
+     "{\"type\":\"allowed_tools\",\"allowed_tools\":{\"mode\":\"auto\",\"tools\":[]}}"},
+};
+
+static void assert_json(const json_t *value, const char *wanted)
+{
+    json_t *other = json_loads(wanted, JSON_DECODE_ANY, NULL);
+    char *text = value == NULL ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+
+    if (!json_equal(value, other))
+        fail_msg("%s instead of %s", text == NULL ? "nothing" : text, wanted);
+    free(text);
+    json_decref(other);
+}
+
+static void a_forced_choice_is_obeyed_once(void **state)
+{
+    static const char *const turns[] = {CALLS(CALL("c1", "echo", "{}")), TEXT("ok"), NULL};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
+        char request[512];
+        struct loop_scene s = {.request = request, .turns = turns};
+
+        snprintf(request, sizeof request, "{" HI ",\"tool_choice\":%s}", choices[i].sent);
+        loop_scene_run(&s);
+        assert_int_equal(s.status, 0);
+        assert_json(json_object_get(json_array_get(s.sent, 0), "tool_choice"),
+                    choices[i].first);
+        assert_json(json_object_get(json_array_get(s.sent, 1), "tool_choice"),
+                    choices[i].second);
+        loop_scene_clear(&s);
+    }
+}
+
+static void the_agents_choice_is_a_default(void **state)
+{
+    static const char *const turns[] = {CALLS(CALL("c1", "echo", "{}")), TEXT("ok"), NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = turns,
+                           .agent = "metadata: {tool_choice: required}"};
+
+    (void)state;
+    loop_scene_run(&s);
+    assert_json(json_object_get(json_array_get(s.sent, 0), "tool_choice"), "\"required\"");
+    assert_json(json_object_get(json_array_get(s.sent, 1), "tool_choice"), "\"auto\"");
+    loop_scene_clear(&s);
+}
+
+static void definitions_are_what_policy_allows_then_the_clients(void **state)
+{
+    static const char *const turns[] = {TEXT("ok"), NULL};
+    struct loop_scene s = {.request = "{" HI "," OWN_TOOL "}", .turns = turns,
+                           .tools = "[strict, secret, echo]"};
+
+    (void)state;
+    loop_scene_run(&s);
+    assert_int_equal(s.status, 0);
+    assert_json(json_object_get(json_array_get(s.sent, 0), "tools"),
+                "[{\"type\":\"function\",\"function\":{\"name\":\"strict\",\"parameters\":"
+                "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"}},"
+                "\"required\":[\"city\"]}}},"
+                "{\"type\":\"function\",\"function\":{\"name\":\"echo\",\"description\":"
+                "\"Says it again.\",\"parameters\":{\"type\":\"object\"}}},"
+                "{\"type\":\"function\",\"function\":{\"name\":\"mine\"}}]");
+    loop_scene_clear(&s);
+}
+
+static void without_an_allowed_tool_none_is_sent(void **state)
+{
+    static const char *const turns[] = {TEXT("ok"), NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = turns, .tools = "[secret]",
+                           .agent = "metadata: {tool_choice: auto}"};
+
+    (void)state;
+    loop_scene_run(&s);
+    assert_int_equal(s.status, 0);
+    assert_null(json_object_get(json_array_get(s.sent, 0), "tools"));
+    assert_null(json_object_get(json_array_get(s.sent, 0), "tool_choice"));
+    loop_scene_clear(&s);
+}
+
+/* ---- calls that are not by the book ---- */
+
+static void ids_are_made_good(void **state)
+{
+    char turn[2048], longest[300];
+    const char *turns[] = {turn, TEXT("ok"), NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = turns};
+    json_t *calls, *messages;
+
+    (void)state;
+    memset(longest, 'x', 257);
+    longest[257] = '\0';
+    snprintf(turn, sizeof turn,
+             "{\"choices\":[{\"index\":0,\"finish_reason\":\"tool_calls\",\"message\":{"
+             "\"tool_calls\":[7,{\"function\":{\"name\":\"echo\"}},{\"id\":7,\"function\":"
+             "{\"name\":\"echo\",\"arguments\":{\"a\":[]}}},{\"id\":\"%s\",\"function\":{}},"
+             "{\"id\":\"%s\"},{\"id\":\"%s\"}]}}]}", longest, longest + 1, longest + 1);
+    loop_scene_run(&s);
+    assert_int_equal(s.status, 0);
+    assert_int_equal(s.hops.calls, 5);
+    messages = json_object_get(json_array_get(s.sent, 1), "messages");
+    calls = json_object_get(json_array_get(messages, 1), "tool_calls");
+    assert_int_equal(json_array_size(calls), 5);
+    for (size_t i = 0; i < 5; i++) {
+        const char *id = json_string_value(json_object_get(json_array_get(calls, i), "id"));
+
+        assert_string_equal(id, json_string_value(json_object_get(
+                                    json_array_get(messages, 2 + i), "tool_call_id")));
+        assert_string_equal(json_string_value(json_object_get(json_array_get(calls, i),
+                                                              "type")), "function");
+        if (i == 3)
+            assert_string_equal(id, longest + 1);
+        else
+            assert_true(strncmp(id, "call_", 5) == 0 && strlen(id) == 29);
+    }
+    assert_json(json_object_get(json_array_get(calls, 1), "function"),
+                "{\"name\":\"echo\",\"arguments\":\"{\\\"a\\\":[]}\"}");
+    assert_json(json_object_get(json_array_get(calls, 2), "function"),
+                "{\"name\":\"unnamed\",\"arguments\":\"{}\"}");
+    loop_scene_clear(&s);
+}
+
+static void what_else_comes_with_a_call_goes_back(void **state)
+{
+    static const char *const turns[] = {
+        CHUNK("{\"reasoning_content\":\"Hm.\"}", "null")
+        PIECE("{\"index\":0,\"id\":\"c1\",\"extra\":{\"sign\":\"x\"},\"custom\":null}")
+        PIECE("{\"index\":0,\"function\":{\"name\":\"echo\"}}")
+        PIECE("{\"index\":0,\"id\":\"another\",\"function\":{\"arguments\":\"{}\"}}")
+        END("tool_calls"),
+        WORD("ok") END("stop"), NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = turns, .streaming = true};
+
+    (void)state;
+    loop_scene_run(&s);
+    assert_int_equal(s.status, 0);
+    assert_json(json_array_get(json_object_get(json_array_get(s.sent, 1), "messages"), 1),
+                "{\"role\":\"assistant\",\"content\":null,\"reasoning_content\":\"Hm.\","
+                "\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\",\"extra\":{\"sign\":\"x\"},"
+                "\"function\":{\"name\":\"echo\",\"arguments\":\"{}\"}}]}");
+    assert_string_equal(loop_scene_stream(&s), "ok<stop>{6+10=16}");
+    loop_scene_clear(&s);
+}
+
+static void custom_tools_are_the_clients(void **state)
+{
+    static const char *const streamed[] = {
+        PIECE("{\"index\":0,\"id\":\"c1\",\"type\":\"custom\",\"custom\":{\"name\":\"free\","
+              "\"input\":\"a\"}}")
+        PIECE("{\"index\":0,\"custom\":{\"input\":\"b\"}}") END("tool_calls"), NULL};
+    static const char *const at_once[] = {
+        CALLS("{\"id\":\"c1\",\"type\":\"custom\",\"custom\":{\"name\":\"free\","
+              "\"input\":\"ab\"}}"), NULL};
+    struct loop_scene s = {
+        .request = "{" HI ",\"tools\":[{\"type\":\"custom\",\"custom\":{\"name\":\"free\"}},"
+                   "{\"type\":\"other\"}]}",
+        .turns = streamed, .streaming = true};
+
+    (void)state;
+    loop_scene_run(&s);
+    assert_string_equal(loop_scene_stream(&s), "[0 c1 free a][0   b]<tool_calls>{3+5=8}");
+    loop_scene_clear(&s);
+    s.turns = at_once;
+    s.streaming = false;
+    loop_scene_run(&s);
+    assert_json(json_object_get(json_object_get(json_array_get(json_object_get(
+                    s.completion, "choices"), 0), "message"), "tool_calls"),
+                "[{\"id\":\"c1\",\"type\":\"custom\",\"custom\":{\"name\":\"free\","
+                "\"input\":\"ab\"}}]");
+    loop_scene_clear(&s);
+}
+
+static void an_upstream_may_send_odd_chunks(void **state)
+{
+    static const char *const turns[] = {
+        "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"no\"}}]}\n\n"
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,"
+        "\"total_tokens\":2}}\n\n"
+        CHUNK("{\"content\":\"\",\"tool_calls\":null}", "null")
+        "data: {\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":{\"content\":[]}}]}\n\n"
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"ok\"}}],\"usage\":{"
+        "\"prompt_tokens\":1,\"completion_tokens\":2,\"total_tokens\":3}}\n\n"
+        "data: [DONE]\n\n", NULL};
+    static const char *const none[] = {
+        "data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"no\"}}]}\n\ndata: [DONE]\n\n",
+        NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = turns, .streaming = true};
+
+    (void)state;
+    loop_scene_run(&s);
+    assert_string_equal(loop_scene_stream(&s), "ok<stop>{1+2=3}"); /* counted along, not summed */
+    assert_int_equal(s.usage.completion_tokens, 2);
+    loop_scene_clear(&s);
+    s.turns = none;
+    loop_scene_run(&s);
+    assert_int_equal(s.status, 0);
+    assert_string_equal(loop_scene_stream(&s), "<stop>");
+    loop_scene_clear(&s);
+}
+
+static void a_completion_needs_its_first_choice(void **state)
+{
+    static const char *const turns[] = {
+        "{\"choices\":[{\"index\":1,\"message\":{\"content\":\"no\"}}]}", NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = turns};
+
+    (void)state;
+    loop_scene_run(&s);
+    assert_int_equal(s.status, AGW_EUPSTREAM);
+    loop_scene_clear(&s);
+}
+
+static void what_the_client_side_says_ends_it(void **state)
+{
+    static const char *const streamed[] = {
+        WORD("a") FIRST("0", "c1", "echo", "{}") END("tool_calls"), NULL};
+    static const char *const whole_answer[] = {TEXT("a"), NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = streamed, .streaming = true,
+                           .sink_code = AGW_EGONE};
+
+    (void)state;
+    loop_scene_run(&s);
+    assert_int_equal(s.status, AGW_EGONE);
+    assert_int_equal(json_array_size(s.chunks), 1);
+    assert_int_equal(s.called, 0);
+    loop_scene_clear(&s);
+    s.turns = whole_answer;
+    s.streaming = false;
+    loop_scene_run(&s);
+    assert_int_equal(s.status, AGW_EGONE);
+    loop_scene_clear(&s);
+}
+
+/* The last one: permits are for the whole process from then on. */
+static void one_permit_is_enough_for_all(void **state)
+{
+    char *many = many_calls(10, "echo");
+    const char *turns[] = {many, many, TEXT("ok"), NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = turns};
+
+    (void)state;
+    permit_init(1);
+    permit_take();
+    for (int streams = 0; streams < 2; streams++) {
+        s.tick_ms = streams * 1000;
+        loop_scene_run(&s);
+        assert_int_equal(s.status, 0);
+        loop_scene_clear(&s);
+    }
+    permit_drop();
+    assert_int_equal(s.called, 40);
+    free(many);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_request_goes_as_the_table_says),
+        cmocka_unit_test(calls_run_side_by_side_but_not_all_at_once),
+        cmocka_unit_test(one_after_the_other_where_that_is_asked_for),
+        cmocka_unit_test(of_a_hundred_calls_some_are_made),
+        cmocka_unit_test(too_many_calls_are_no_answer),
+        cmocka_unit_test(pings_go_on_while_tools_run),
+        cmocka_unit_test(the_deadline_is_the_whole_requests),
+        cmocka_unit_test(a_client_that_leaves_ends_the_tools),
+        cmocka_unit_test(what_turns_add_is_bounded),
+        cmocka_unit_test(text_beside_calls_counts_but_an_answer_may_be_long),
+        cmocka_unit_test(a_forced_choice_is_obeyed_once),
+        cmocka_unit_test(the_agents_choice_is_a_default),
+        cmocka_unit_test(definitions_are_what_policy_allows_then_the_clients),
+        cmocka_unit_test(without_an_allowed_tool_none_is_sent),
+        cmocka_unit_test(ids_are_made_good),
+        cmocka_unit_test(what_else_comes_with_a_call_goes_back),
+        cmocka_unit_test(custom_tools_are_the_clients),
+        cmocka_unit_test(an_upstream_may_send_odd_chunks),
+        cmocka_unit_test(a_completion_needs_its_first_choice),
+        cmocka_unit_test(what_the_client_side_says_ends_it),
+        cmocka_unit_test(one_permit_is_enough_for_all),
     };
 
     http_client_init();
