@@ -22,3 +22,9 @@ loop_scene = tests/lib/chat_fixture.c tests/lib/chat_fixture.h \
 unit_tests += tests/unit/test_agent_tool_loop
 tests_unit_test_agent_tool_loop_SOURCES = tests/unit/test_agent_tool_loop.c $(loop_scene)
 tests_unit_test_agent_tool_loop_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_agent_tool_memory
+tests_unit_test_agent_tool_memory_SOURCES = tests/unit/test_agent_tool_memory.c \
+  tests/lib/build_config.c tests/lib/build_config.h $(inject)
+tests_unit_test_agent_tool_memory_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_agent_tool_memory_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
