@@ -28,3 +28,31 @@ tests_unit_test_agent_tool_memory_SOURCES = tests/unit/test_agent_tool_memory.c 
   tests/lib/build_config.c tests/lib/build_config.h $(inject)
 tests_unit_test_agent_tool_memory_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 tests_unit_test_agent_tool_memory_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
+
+EXTRA_DIST += \
+  tests/cases/tools/chained.yaml \
+  tests/cases/tools/clash.yaml \
+  tests/cases/tools/client-tool-result.yaml \
+  tests/cases/tools/client-tool.yaml \
+  tests/cases/tools/cut-off.yaml \
+  tests/cases/tools/denied.yaml \
+  tests/cases/tools/failing.yaml \
+  tests/cases/tools/hand-over.yaml \
+  tests/cases/tools/hop-limit-silent.yaml \
+  tests/cases/tools/hop-limit.yaml \
+  tests/cases/tools/malformed-arguments.yaml \
+  tests/cases/tools/mixed.yaml \
+  tests/cases/tools/no-call.yaml \
+  tests/cases/tools/one-by-one.yaml \
+  tests/cases/tools/parallel.yaml \
+  tests/cases/tools/response-format.yaml \
+  tests/cases/tools/several-choices.yaml \
+  tests/cases/tools/single.yaml \
+  tests/cases/tools/timing-out.yaml \
+  tests/cases/tools/tool-choice-named.yaml \
+  tests/cases/tools/tool-choice-none.yaml \
+  tests/cases/tools/tool-choice-required.yaml \
+  tests/cases/tools/unknown-function.yaml \
+  tests/cases/tools/unreachable.yaml \
+  tests/cases/tools/upstream-dies-later.yaml \
+  tests/cases/tools/upstream-fails-later.yaml

@@ -45,6 +45,7 @@ integration_files = \
   tests/integration/test_streams.py \
   tests/integration/test_surface.py \
   tests/integration/test_tool_addresses.py \
+  tests/integration/test_tool_loop.py \
   tests/integration/test_tools_surface.py \
   tests/integration/test_upstream_faults.py
 
@@ -53,7 +54,7 @@ integration_lib = \
   tests/lib/escapes.py tests/lib/without.py \
   tests/lib/fixtures.py tests/lib/gateway.py tests/lib/guide.py tests/lib/mcp_mock.py \
   tests/lib/mcp_servers.py tests/lib/mock.py \
-  tests/lib/mock_upstream.py tests/lib/procs.py tests/lib/routes.py tests/lib/strict.py \
+  tests/lib/mock_upstream.py tests/lib/procs.py tests/lib/routes.py tests/lib/strict.py tests/lib/tool_server.py \
   tests/lib/trail.py tests/lib/webserver.py tests/lib/wire.py tests/lib/world.py tests/lib/node/client.mjs tests/lib/node/frameworks.mjs \
   tests/lib/node/package.json tests/lib/node/package-lock.json
 

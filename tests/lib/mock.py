@@ -39,6 +39,10 @@ class Mock:
     def behave(self, site, script, model="*"):
         self._ask("behave", {"site": site, "model": model, "script": script})
 
+    def turns(self, model, turns):
+        """What the requests of each tag get from a model `turns-...`, one after the other."""
+        self._ask("turns", {"model": model, "turns": turns})
+
     def stats(self):
         return self._ask("stats")
 

@@ -9,6 +9,7 @@ several upstreams can point to one mock and are told apart in its records.
     POST /<site>/v1/chat/completions     GET /<site>/v1/models
     GET  /_mock/requests?tag=T&site=S    what was asked, newest last; tag = the body's "user"
     POST /_mock/behave {"site", "model", "script"}   script null = by the name again
+    POST /_mock/turns {"model", "turns"}   models "turns-..." : what each request gets, in turn
     GET  /_mock/stats                    {"active", "peak", "total"}
 
 Each record says when the call arrived, when it ended, and whether the caller left before
@@ -31,6 +32,7 @@ CREATED = 1700000000
 
 records = []
 overrides = {}
+turns = {}
 stats = {"active": 0, "peak": 0, "total": 0}
 
 
@@ -388,6 +390,58 @@ async def do_leak(call):
                      call.record["headers"].get("authorization", "none"))
 
 
+def pieces_of(message):
+    """A message as the deltas of a stream: text by words, arguments in two pieces."""
+    found = [{"content": word} for word in re.findall(r"\s*\S+|\s+", message.get("content") or "")]
+    for index, call in enumerate(message.get("tool_calls") or []):
+        arguments = call["function"].get("arguments", "")
+        half = len(arguments) // 2
+        found.append({"tool_calls": [{**call, "index": index, "function": {
+            **call["function"], "arguments": arguments[:half]}}]})
+        if arguments[half:]:
+            found.append({"tool_calls": [{"index": index,
+                                          "function": {"arguments": arguments[half:]}}]})
+    return found
+
+
+async def do_turns(call, _name):
+    """The next of the turns that were given for this model; each tag has its own count. A turn has
+    `message` (with `finish_reason` and `usage`), or `status`, or `stall`; with `cut` the
+    connection breaks after the message's first piece."""
+    mine = [r for r in records if (r["model"], r["tag"]) == (call.body["model"], call.record["tag"])]
+    script = turns.get(call.body["model"], [])
+    turn = script[len(mine) - 1] if len(mine) <= len(script) else {"status": 599}
+    if "status" in turn:
+        await call.error(turn["status"])
+        return
+    if "stall" in turn:
+        await asyncio.sleep(turn["stall"])
+    message, usage = turn["message"], turn.get("usage", USAGE)
+    finish = turn.get("finish_reason", "tool_calls" if message.get("tool_calls") else "stop")
+    if not call.stream:
+        if turn.get("cut"):  # after its head, or it would be asked again on a new connection
+            await call.head(200, "application/json", 1000)
+            await asyncio.sleep(0.05)
+            call.reset()
+            return
+        value = call.completion(None, usage=usage)
+        value["choices"][0].update(finish_reason=finish, message={
+            "role": "assistant", "content": None, "refusal": None, **message})
+        await call.whole(200, value)
+        return
+    await call.begin_stream()
+    await call.event({"role": "assistant", "content": ""})
+    for piece in pieces_of(message):
+        await call.event(piece)
+        if turn.get("cut"):
+            await asyncio.sleep(0.05)
+            call.reset()
+            return
+    await call.event({}, finish=finish)
+    await call.event(usage=usage, choices=[])
+    await call.send("data: [DONE]\n\n")
+
+
 SCRIPTS = [(re.compile(pattern + r"\Z"), action) for pattern, action in [
     (r"ok", do_ok), (r"slow-(\d+)", do_slow), (r"chunks-(\d+)-(\d+)", do_chunks),
     (r"status-(\d+)(-retry-(\d+))?", do_status), (r"html-(\d+)", do_html), (r"stall", do_stall),
@@ -399,7 +453,7 @@ SCRIPTS = [(re.compile(pattern + r"\Z"), action) for pattern, action in [
     (r"forged", do_forged), (r"gzip-bomb", do_gzip_bomb), (r"endless", do_endless),
     (r"mirror", do_mirror), (r"tools", do_tools),
     (r"calls-as-told", do_calls_as_told), (r"json", do_json), (r"no-usage", do_no_usage), (r"bare", do_bare),
-    (r"leak", do_leak)]]
+    (r"leak", do_leak), (r"turns-(.*)", do_turns)]]
 
 
 async def run_script(call, site, model):
@@ -458,6 +512,10 @@ def control(method, url, body):
             overrides.pop(key, None)
         else:
             overrides[key] = wish["script"]
+        return {}
+    if url.path == "/_mock/turns" and method == "POST":
+        wish = json.loads(body)
+        turns[wish["model"]] = wish["turns"]
         return {}
     return None
 
