@@ -49,3 +49,10 @@ unit_tests += tests/unit/test_tools_http_tool
 tests_unit_test_tools_http_tool_SOURCES = tests/unit/test_tools_http_tool.c \
   tests/lib/mock_http.c tests/lib/mock_http.h
 tests_unit_test_tools_http_tool_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_tools_mcp
+tests_unit_test_tools_mcp_SOURCES = tests/unit/test_tools_mcp.c $(inject)
+tests_unit_test_tools_mcp_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_tools_mcp_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
+EXTRA_DIST += tests/cases/mcp/content.json tests/cases/mcp/eras.json \
+  tests/cases/mcp/headers.json tests/cases/mcp/lists.json tests/cases/mcp/messages.json

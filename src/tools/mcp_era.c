@@ -121,6 +121,13 @@ static int take_discovery(const json_t *result, struct mcp_peer *peer)
     return 0;
 }
 
+/* Their words are in it. */
+static int cleaned(int code, struct err *e)
+{
+    mcp_message_clean(e->message);
+    return code;
+}
+
 /* The server knows the modern era: does it also know a revision that we know? */
 static int take_versions(const struct mcp_message *message, struct mcp_peer *peer,
                          struct err *e)
@@ -130,10 +137,10 @@ static int take_versions(const struct mcp_message *message, struct mcp_peer *pee
     for (size_t i = 0; i < sizeof legacy_versions / sizeof legacy_versions[0]; i++)
         if (lists(supported, legacy_versions[i]))
             return become_legacy(peer);
-    return err_set(e, AGW_EUPSTREAM, "it speaks none of this gateway's revisions of the protocol "
-                   "but %.40s", json_array_size(supported) > 0 &&
-                   json_is_string(json_array_get(supported, 0)) ?
-                   json_string_value(json_array_get(supported, 0)) : "others");
+    err_set(e, AGW_EUPSTREAM, "it speaks none of this gateway's revisions of the protocol but "
+            "%.40s", json_is_string(json_array_get(supported, 0)) ?
+            json_string_value(json_array_get(supported, 0)) : "others");
+    return cleaned(AGW_EUPSTREAM, e);
 }
 
 /* What no other way of asking would change. */
@@ -191,9 +198,11 @@ int mcp_era_initialized(const struct mcp_answer *answer, struct mcp_peer *peer, 
         return err_set(e, AGW_EUPSTREAM, "it refuses to begin: %.200s (%lld)", message->text,
                        (long long)message->code);
     version = json_string_value(json_object_get(message->result, "protocolVersion"));
-    if (version == NULL || !is_legacy_version(version))
-        return err_set(e, AGW_EUPSTREAM, "it speaks the revision %.40s of the protocol, which "
-                       "this gateway does not know", version == NULL ? "(none)" : version);
+    if (version == NULL || !is_legacy_version(version)) {
+        err_set(e, AGW_EUPSTREAM, "it speaks the revision %.40s of the protocol, which this "
+                "gateway does not know", version == NULL ? "(none)" : version);
+        return cleaned(AGW_EUPSTREAM, e);
+    }
     if (!is_visible(answer->session_id))
         return err_set(e, AGW_EUPSTREAM, "its session id has characters that it may not have");
     *peer = (struct mcp_peer){.era = MCP_LEGACY};

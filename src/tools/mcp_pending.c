@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "util/json_memory.h"
 #include "util/permit.h"
 
 enum { WAIT_MAX_MS = 10000 };
@@ -110,7 +111,7 @@ void mcp_pending_drop(struct mcp_pending *pending, struct mcp_waiter *waiter)
     mcp_message_clear(&waiter->message);
 }
 
-void mcp_pending_answer(struct mcp_pending *pending, struct mcp_message *message)
+static void answer(struct mcp_pending *pending, struct mcp_message *message)
 {
     struct mcp_waiter *waiter;
 
@@ -135,4 +136,36 @@ void mcp_pending_fail(struct mcp_pending *pending, int code, const char *problem
         settle(pending, pending->first, code);
     }
     pthread_mutex_unlock(&pending->lock);
+}
+
+static void answer_server(const struct mcp_message *request,
+                          void (*reply)(void *arg, const char *text), void *arg)
+{
+    char *text = mcp_message_reply(request);
+
+    if (text != NULL)
+        reply(arg, text);
+    json_memory_free(text);
+}
+
+void mcp_pending_take(struct mcp_pending *pending, const char *line, size_t length,
+                      const struct mcp_listener *listener,
+                      void (*reply)(void *arg, const char *text), void *arg)
+{
+    struct mcp_message message;
+    struct err e = {0};
+    int code;
+
+    if (length == 0 || (line[0] != '{' && line[0] != '['))
+        return;
+    code = mcp_message_parse(line, length, &message, &e);
+    if (code != 0)
+        mcp_pending_fail(pending, code == AGW_ENOMEM ? code : AGW_EUPSTREAM, e.message);
+    else if (message.kind == MCP_REQUEST)
+        answer_server(&message, reply, arg);
+    else if (message.kind == MCP_NOTIFICATION)
+        listener->notified(listener->arg, &message);
+    else
+        answer(pending, &message);
+    mcp_message_clear(&message);
 }

@@ -39,8 +39,13 @@ int mcp_pending_wait(struct mcp_pending *pending, struct mcp_waiter *waiter, int
 /* Instead of waiting. */
 void mcp_pending_drop(struct mcp_pending *pending, struct mcp_waiter *waiter);
 
-/* Takes a message that is an answer over; one that nobody waits for (any more) is forgotten. */
-void mcp_pending_answer(struct mcp_pending *pending, struct mcp_message *message);
+/* Takes one line of the stream: an answer goes to who waits for it (one that nobody waits for,
+ * or no longer, is forgotten), notifications to `listener`, and of what the server asks the
+ * answer to `reply`. A line that begins like a message and is none ends all of them: it may have
+ * been any one's answer. Other lines are talk. */
+void mcp_pending_take(struct mcp_pending *pending, const char *line, size_t length,
+                      const struct mcp_listener *listener,
+                      void (*reply)(void *arg, const char *text), void *arg);
 /* Ends all of them. */
 void mcp_pending_fail(struct mcp_pending *pending, int code, const char *problem);
 

@@ -21,7 +21,6 @@
 #include "tools/mcp_pending.h"
 #include "util/buf.h"
 #include "util/clock.h"
-#include "util/json_memory.h"
 #include "util/log.h"
 #include "util/permit.h"
 
@@ -188,43 +187,21 @@ static int put(struct stdio_link *link, const char *text, struct err *e)
 
 /* ---- reading, by the keeper ---- */
 
-static void answer_server(struct stdio_link *link, const struct mcp_message *request)
+static void reply(void *arg, const char *text)
 {
-    char *text = mcp_message_reply(request);
+    struct stdio_link *link = arg;
     struct err e = {0};
 
     pthread_mutex_lock(&link->lock);
-    if (text != NULL)
-        put(link, text, &e);
+    put(link, text, &e);
     pthread_mutex_unlock(&link->lock);
-    json_memory_free(text);
 }
 
-/* A line that is no message may have been meant as an answer, to whichever request: nobody is
- * left waiting for it. What does not even begin like one is talk. */
 static int on_said(void *arg, const char *line, size_t length)
 {
     struct stdio_link *link = arg;
-    struct mcp_message message;
-    struct err e = {0};
-    int code;
 
-    if (length == 0 || (line[0] != '{' && line[0] != '['))
-        return 0;
-    code = mcp_message_parse(line, length, &message, &e);
-    if (code != 0) {
-        mcp_pending_fail(&link->pending, code == AGW_ENOMEM ? code : AGW_EUPSTREAM, e.message);
-        return 0;
-    }
-    if (message.kind == MCP_RESULT || message.kind == MCP_ERROR) {
-        mcp_pending_answer(&link->pending, &message);
-        return 0;
-    }
-    if (message.kind == MCP_REQUEST)
-        answer_server(link, &message);
-    else
-        link->listener.notified(link->listener.arg, &message);
-    mcp_message_clear(&message);
+    mcp_pending_take(&link->pending, line, length, &link->listener, reply, link);
     return 0;
 }
 
