@@ -87,9 +87,23 @@ static struct http_handle *handle_new(enum http_reach reach)
         return NULL;
     handle->reach = reach;
     handle->multi = curl_multi_init();
+    if (handle->multi == NULL ||
+        curl_multi_setopt(handle->multi, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK) {
+        handle_free(handle);
+        return NULL;
+    }
+    return handle;
+}
+
+/* An easy handle lives for one call: in libcurl before 8.1.0 a second one begins with a pointer
+ * to the last header of the first, long freed, and an answer whose first header line begins with
+ * a blank has it written to. The connection is the multi handle's, and stays. */
+static struct http_handle *renew(struct http_handle *handle)
+{
+    if (handle == NULL)
+        return NULL;
     handle->easy = curl_easy_init();
-    if (handle->multi == NULL || handle->easy == NULL || set_constants(handle->easy) != 0 ||
-        curl_multi_setopt(handle->multi, CURLMOPT_MAXCONNECTS, 1L) != CURLM_OK ||
+    if (handle->easy == NULL || set_constants(handle->easy) != 0 ||
         curl_easy_setopt(handle->easy, CURLOPT_ERRORBUFFER, handle->detail) != CURLE_OK) {
         handle_free(handle);
         return NULL;
@@ -112,13 +126,15 @@ struct http_handle *http_pool_acquire(struct http_pool *pool, enum http_reach re
                                                           sizeof *pool->idle);
     }
     pthread_mutex_unlock(&pool->lock);
-    return handle != NULL ? handle : handle_new(reach);
+    return renew(handle != NULL ? handle : handle_new(reach));
 }
 
 void http_pool_release(struct http_pool *pool, struct http_handle *handle)
 {
     if (handle == NULL)
         return;
+    curl_easy_cleanup(handle->easy);
+    handle->easy = NULL;
     pthread_mutex_lock(&pool->lock);
     if (pool->count < pool->max) {
         pool->idle[pool->count++] = handle;

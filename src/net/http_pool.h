@@ -11,7 +11,7 @@
 
 struct http_handle {
     CURLM *multi;
-    CURL *easy;
+    CURL *easy;            /* of this call */
     enum http_reach reach; /* of all its calls, and so of its connection */
     char detail[CURL_ERROR_SIZE];
 };

@@ -102,6 +102,11 @@ static bool behave(struct mock_conn *conn, const struct mock_request *request, v
         raw(conn, "HTTP/1.1 103 Early Hints\r\nContent-Type: x/y\r\n\r\n");
         mock_reply(conn, 200, "text/plain", "", "hello");
         return true;
+    case FOLDED:
+        raw(conn, "HTTP/1.1 200 OK\r\n continued: nothing, with a text that is a little longer\r\n"
+                  "Content-Type: text/plain\r\nX-Wanted: one\r\n two\r\nContent-Length: 5\r\n"
+                  "\r\nhello");
+        return true;
     case LEAVE_AT_SECOND:
         if (request->on_connection == 2)
             return false;
