@@ -56,3 +56,8 @@ tests_unit_test_tools_mcp_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 tests_unit_test_tools_mcp_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
 EXTRA_DIST += tests/cases/mcp/content.json tests/cases/mcp/eras.json \
   tests/cases/mcp/headers.json tests/cases/mcp/lists.json tests/cases/mcp/messages.json
+
+unit_tests += tests/unit/test_tools_mcp_stdio
+tests_unit_test_tools_mcp_stdio_SOURCES = tests/unit/test_tools_mcp_stdio.c
+tests_unit_test_tools_mcp_stdio_CPPFLAGS = $(AM_CPPFLAGS) -DAGW_BUILD_DIR='"$(abs_top_builddir)"'
+EXTRA_tests_unit_test_tools_mcp_stdio_DEPENDENCIES = agw-exec$(EXEEXT)

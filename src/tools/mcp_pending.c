@@ -132,7 +132,7 @@ void mcp_pending_fail(struct mcp_pending *pending, int code, const char *problem
 {
     pthread_mutex_lock(&pending->lock);
     while (pending->first != NULL) {
-        snprintf(pending->first->problem, sizeof pending->first->problem, "%s", problem);
+        snprintf(pending->first->problem, sizeof pending->first->problem, "%.255s", problem);
         settle(pending, pending->first, code);
     }
     pthread_mutex_unlock(&pending->lock);

@@ -27,9 +27,11 @@ static struct {
     void *link;
     struct config_tool config;
     char url[64];
-    const uint8_t *data; /* what the server sends; the exchange's own */
+    pthread_mutex_t lock;
+    char data[ROOM];     /* what the server sends, under the lock: it may still be at an answer
+                            that nobody waits for any more */
     size_t size;
-} scene;
+} scene = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const char *const heads[] = {
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n",
@@ -40,11 +42,17 @@ static const char *const heads[] = {
 /* Reads the request's head and body, then answers. */
 static void serve_one(int fd)
 {
-    static char request[ROOM];
-    size_t got = 0;
+    static char request[ROOM], data[ROOM];
+    size_t got = 0, size;
     char *body = NULL;
-    const char *head = heads[scene.size > 0 ? scene.data[0] % 4 : 0];
+    const char *head;
     unsigned long length = 0;
+
+    pthread_mutex_lock(&scene.lock);
+    size = scene.size;
+    memcpy(data, scene.data, size);
+    pthread_mutex_unlock(&scene.lock);
+    head = heads[size > 0 ? (unsigned char)data[0] % 4 : 0];
 
     while (body == NULL || got < (size_t)(body - request) + length) {
         ssize_t more = recv(fd, request + got, sizeof request - 1 - got, 0);
@@ -61,8 +69,8 @@ static void serve_one(int fd)
             length = strtoul(strcasestr(request, "content-length: ") + 16, NULL, 10);
     }
     send(fd, head, strlen(head), MSG_NOSIGNAL);
-    if (scene.size > 1)
-        send(fd, scene.data + 1, scene.size - 1, MSG_NOSIGNAL);
+    if (size > 1)
+        send(fd, data + 1, size - 1, MSG_NOSIGNAL);
 }
 
 static void *serve(void *arg)
@@ -116,8 +124,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (scene.link == NULL)
         set_up();
-    scene.data = data;
+    size = size < ROOM ? size : ROOM;
+    pthread_mutex_lock(&scene.lock);
     scene.size = size;
+    memcpy(scene.data, data, size);
+    pthread_mutex_unlock(&scene.lock);
     ask.deadline_ms = clock_mono_ms() + (ask.resumable ? RESUMED_MS : DEADLINE_MS);
     code = mcp_http.exchange(scene.link, &ask, &answer, &e);
     assert(code == 0 || code == AGW_EUPSTREAM || code == AGW_EUNAVAILABLE ||
