@@ -219,7 +219,7 @@ void spaces_mount(const struct sandbox_spec *spec, struct report *report)
         report_layer(report, REPORT_PRIVATE_TMP, REPORT_MISSING, "on disk: no mount namespace");
         return;
     }
-    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+    if (mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0) {
         report_layer(report, REPORT_PRIVATE_TMP, REPORT_MISSING, "on disk: %s", strerror(errno));
         return;
     }

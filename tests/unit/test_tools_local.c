@@ -131,7 +131,7 @@ static void each_way_to_end(void **state)
          300},
         {"(setsid sh -c 'sleep " MARK " &' &) ; echo up", TOOL_OK, "=up", LONG_MS},
         {"setsid sleep " MARK " & sleep " MARK, TOOL_TIMEOUT, "The tool", 300},
-        {"b() { b | b & }; b; sleep " MARK, TOOL_TIMEOUT, "The tool", 1000},
+        {"b() { b | b & }; b; exec sleep " MARK, TOOL_TIMEOUT, "The tool", 1000},
         {"kill -STOP $$", TOOL_TIMEOUT, "The tool", 300},
         {"while :; do :; done; : " MARK, TOOL_TIMEOUT, "The tool", 300},
     };
