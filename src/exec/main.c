@@ -264,6 +264,8 @@ static int keep_outside(struct settings *s, struct report *report)
     child = spaces_fork(&s->spec, !s->off, report, &own_pids);
     if (child == 0) {
         close(life[1]);
+        if (s->control >= 0)
+            close(s->control);
         _exit(keep_inside(s, report, own_pids, life[0]));
     }
     if (child < 0)

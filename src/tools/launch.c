@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -275,7 +275,9 @@ static int make_pipes(int pipes[PIPES][2])
     for (size_t i = 0; i < PIPES; i++) {
         int theirs = 1 - our_end[i], moved;
 
-        if (pipe2(pipes[i], O_CLOEXEC) != 0 ||
+        /* Of a socket both sides see that the other one has gone. */
+        if ((i == PIPE_CONTROL ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pipes[i])
+                               : pipe2(pipes[i], O_CLOEXEC)) != 0 ||
             fcntl(pipes[i][our_end[i]], F_SETFL, O_NONBLOCK) != 0)
             return -1;
         moved = fcntl(pipes[i][theirs], F_DUPFD_CLOEXEC, CONTROL_FD + 1);
@@ -362,11 +364,8 @@ static int start_planned(const struct plan *p, int64_t deadline_ms, struct launc
     child->in = pipes[PIPE_IN][1];
     child->out = pipes[PIPE_OUT][0];
     child->err = pipes[PIPE_ERR][0];
-    child->control = pipes[PIPE_CONTROL][1];
-    child->pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
-    if (child->pidfd < 0)
-        snprintf(why, sizeof why, "its end cannot be watched: %s", strerror(errno));
-    else if (await_report(pipes[PIPE_REPORT][0], deadline_ms, child) &&
+    child->ended_fd = pipes[PIPE_CONTROL][1];
+    if (await_report(pipes[PIPE_REPORT][0], deadline_ms, child) &&
              report_has_started(child->report, why, sizeof why))
         why[0] = '\0';
     close(pipes[PIPE_REPORT][0]);
@@ -383,7 +382,7 @@ int launch_start(const struct config_tool *tool, int64_t cpu_s, int64_t deadline
     struct plan p = {.arena = arena_new(PLAN_MAX), .tool = tool, .e = e};
     int status;
 
-    *child = (struct launch_child){.pidfd = -1, .in = -1, .out = -1, .err = -1, .control = -1};
+    *child = (struct launch_child){.ended_fd = -1, .in = -1, .out = -1, .err = -1};
     pthread_once(&once, find_launcher);
     if (p.arena == NULL)
         return no_memory(&p);
@@ -427,7 +426,11 @@ static bool reap(struct launch_child *child, int options)
 
 bool launch_has_ended(struct launch_child *child)
 {
-    return reap(child, WNOHANG);
+    struct pollfd watched = {.fd = child->ended_fd, .events = POLLIN};
+
+    /* Its descriptors are closed a moment before it can be waited for. */
+    return reap(child, WNOHANG) ||
+           (poll(&watched, 1, 0) > 0 && (watched.revents & POLLHUP) != 0 && reap(child, 0));
 }
 
 void launch_ask(const struct launch_child *child)
@@ -438,26 +441,27 @@ void launch_ask(const struct launch_child *child)
 
 void launch_end(struct launch_child *child)
 {
-    struct pollfd watched = {.fd = child->pidfd, .events = POLLIN};
+    struct pollfd watched = {.fd = child->ended_fd, .events = POLLIN};
     int64_t until = clock_mono_ms() + END_MS;
 
-    launch_close(&child->control);
+    if (child->ended_fd >= 0)
+        shutdown(child->ended_fd, SHUT_WR);
     launch_close(&child->in);
     launch_close(&child->out);
     launch_close(&child->err);
     permit_wait_begin();
-    while (!reap(child, WNOHANG)) {
+    while (!launch_has_ended(child)) {
         int64_t left = until - clock_mono_ms();
 
-        if (left <= 0 || child->pidfd < 0)
-            kill(child->pid, SIGKILL); /* what it keeps ends with it */
-        if (left <= 0 || child->pidfd < 0)
-            reap(child, 0);
-        else
+        if (left > 0) {
             poll(&watched, 1, (int)left);
+        } else {
+            kill(child->pid, SIGKILL); /* what it keeps ends with it */
+            reap(child, 0);
+        }
     }
     permit_wait_end();
-    launch_close(&child->pidfd);
+    launch_close(&child->ended_fd);
 }
 
 void launch_status_text(int status, char *text, size_t size)

@@ -21,10 +21,9 @@ enum { LAUNCH_REPORT_SIZE = 2048 };
 
 struct launch_child {
     pid_t pid;           /* of agw-exec; 0 = none */
-    int pidfd;           /* readable when it has ended */
+    int ended_fd;        /* readable when it has ended */
     int in, out, err;    /* the program's stdin, stdout and stderr: our ends, not blocking,
                             close on exec; close one yourself with launch_close() */
-    int control;         /* its end ends all */
     int status;          /* once launch_has_ended(): exit status, 128 + signal */
     bool ended;
     char report[LAUNCH_REPORT_SIZE]; /* the layers of its sandbox, see sandbox/report.h */

@@ -162,7 +162,7 @@ static enum ending attend(struct errand *x)
 
     for (;;) {
         struct pollfd watched[] = {
-            {.fd = c->pidfd, .events = POLLIN},
+            {.fd = c->ended_fd, .events = POLLIN},
             {.fd = c->in, .events = POLLOUT},
             {.fd = c->out, .events = POLLIN},
             {.fd = c->err, .events = POLLIN},

@@ -306,7 +306,7 @@ static void turn(struct stdio_link *link, enum keeping state)
 static void let_go(struct stdio_link *link)
 {
     for (int i = 0; i < 2 && !launch_has_ended(&link->child); i++) {
-        struct pollfd ended = {.fd = link->child.pidfd, .events = POLLIN};
+        struct pollfd ended = {.fd = link->child.ended_fd, .events = POLLIN};
 
         launch_close(&link->child.in);
         if (i == 1)

@@ -96,7 +96,7 @@ static size_t read_all(int fd, char *text, size_t size)
 
 static void await_end(struct launch_child *child)
 {
-    struct pollfd watched = {.fd = child->pidfd, .events = POLLIN};
+    struct pollfd watched = {.fd = child->ended_fd, .events = POLLIN};
 
     assert_true(poll(&watched, 1, LONG_MS) > 0);
     assert_true(launch_has_ended(child));
@@ -149,7 +149,7 @@ static void what_cannot_start_says_why(void **state)
 
         assert_int_equal(start(&tool, &child, &e), AGW_EUNAVAILABLE);
         assert_non_null(strstr(e.message, rows[i].says));
-        assert_int_equal(child.pidfd, -1);
+        assert_int_equal(child.ended_fd, -1);
         assert_int_equal(child.out, -1);
     }
 }
@@ -272,5 +272,5 @@ int main(void)
         cmocka_unit_test(a_name_leads_from_the_configuration),
         cmocka_unit_test(the_report_is_read_by_layers),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("tools/launch", tests, set_up, tear_down);
 }
