@@ -61,3 +61,8 @@ unit_tests += tests/unit/test_tools_mcp_stdio
 tests_unit_test_tools_mcp_stdio_SOURCES = tests/unit/test_tools_mcp_stdio.c
 tests_unit_test_tools_mcp_stdio_CPPFLAGS = $(AM_CPPFLAGS) -DAGW_BUILD_DIR='"$(abs_top_builddir)"'
 EXTRA_tests_unit_test_tools_mcp_stdio_DEPENDENCIES = agw-exec$(EXEEXT)
+
+unit_tests += tests/unit/test_tools_mcp_http
+tests_unit_test_tools_mcp_http_SOURCES = tests/unit/test_tools_mcp_http.c \
+  tests/lib/mock_http.c tests/lib/mock_http.h
+tests_unit_test_tools_mcp_http_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib

@@ -18,7 +18,7 @@
 #include "tools/mcp_link.h"
 #include "util/clock.h"
 
-enum { DEADLINE_MS = 1000, RESUMED_MS = 50, ROOM = 1 << 17 };
+enum { DEADLINE_MS = 1000, RESUMED_MS = 30, ROOM = 1 << 17 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
