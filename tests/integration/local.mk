@@ -29,7 +29,12 @@ integration_files = \
   tests/integration/test_agwctl_key.py \
   tests/integration/test_limited_overrides.py \
   tests/integration/test_mcp_conformance.py \
+  tests/integration/test_mcp_everything.py \
   tests/integration/test_mcp_fixtures.py \
+  tests/integration/test_mcp_hostile.py \
+  tests/integration/test_mcp_kills.py \
+  tests/integration/test_mcp_modern.py \
+  tests/integration/test_mcp_stdio.py \
   tests/integration/test_metrics.py \
   tests/integration/test_mock.py \
   tests/integration/test_openai_clients.py \
@@ -53,7 +58,7 @@ integration_lib = \
   tests/lib/activate.py tests/lib/agwctl.py tests/lib/clients.py tests/lib/env.py \
   tests/lib/escapes.py tests/lib/without.py \
   tests/lib/fixtures.py tests/lib/gateway.py tests/lib/guide.py tests/lib/mcp_mock.py \
-  tests/lib/mcp_servers.py tests/lib/mock.py \
+  tests/lib/mcp_scene.py tests/lib/mcp_servers.py tests/lib/mock.py \
   tests/lib/mock_upstream.py tests/lib/procs.py tests/lib/routes.py tests/lib/strict.py tests/lib/tool_server.py \
   tests/lib/trail.py tests/lib/webserver.py tests/lib/wire.py tests/lib/world.py tests/lib/node/client.mjs tests/lib/node/frameworks.mjs \
   tests/lib/node/package.json tests/lib/node/package-lock.json

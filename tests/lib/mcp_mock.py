@@ -6,9 +6,8 @@
 
 STATE is a directory, so that what was seen outlives any kill -9:
     behave.json   how to behave, read anew for each message; written by McpMock.behave()
-    seen.jsonl    what came in: {"pid", "http", "headers", "message"}
+    seen.jsonl    what came in: {"pid", "http", "headers", "message"}, pid in its namespace
     runs.jsonl    what tools ran: {"pid", "tool", "arguments"}
-    pids          every process that was started, also those that it started itself
 
 Keys of behave.json:
     METHOD        what to do with it ("tools/call": "cut"), see WAYS; a list: one time after
@@ -17,6 +16,7 @@ Keys of behave.json:
     answer        "json" (default) "sse": how HTTP answers
     sessions      false: HTTP without sessions
     epoch         sessions of another epoch are forgotten
+    forget        true: every session is forgotten when a tool is called
     lost          404 (default) or 400: how HTTP says that a session is unknown
     tools         names of further tools, after TOOLS
     page          tools in a page of tools/list; "cursor": "ok" "repeated" "endless"
@@ -49,7 +49,7 @@ def tool(name, **properties):
         "type": "object", "properties": {key: {"type": kind} for key, kind in properties.items()}}}
 
 
-TOOLS = [tool("echo", message="string"), tool("slow", ms="integer"), tool("fails")]
+TOOLS = [tool("echo", message="string", ms="integer"), tool("fails")]
 
 
 def reply(message, result):
@@ -120,7 +120,6 @@ class Server:
     def __init__(self, state):
         self.state = pathlib.Path(state)
         self.lock = threading.Lock()
-        self.append("pids", os.getpid())
 
     def append(self, name, value):
         with open(self.state / name, "a") as file:
@@ -192,8 +191,7 @@ class Server:
     def run(self, params):
         name, arguments = params.get("name"), params.get("arguments") or {}
         self.append("runs.jsonl", {"pid": os.getpid(), "tool": name, "arguments": arguments})
-        if name == "slow":
-            time.sleep(arguments.get("ms", 0) / 1000)
+        time.sleep(arguments.get("ms", 0) / 1000)
         if name == "fails":
             return text_result("it fails as it should", isError=True)
         return text_result(arguments.get("message") or f"{name} ran")
@@ -224,9 +222,9 @@ class Stdio(Server):
             print("mcp-mock: I will not start", file=sys.stderr)
             sys.exit(3)
         if "child" in before:
-            child = subprocess.Popen(["sleep", "3600"], stdin=subprocess.DEVNULL,
-                                     stdout=subprocess.DEVNULL)
-            self.append("pids", child.pid)
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)",
+                              str(self.state), "child"], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL)
         if "stay" in before:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if "garbage" in before:
@@ -269,7 +267,7 @@ class Stdio(Server):
             for at in range(len(data)):
                 sys.stdout.buffer.write(data[at:at + 1])
                 sys.stdout.buffer.flush()
-                time.sleep(0.5)
+                time.sleep(0.1)
 
     def main(self):
         self.begin(self.behave())
@@ -347,7 +345,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if message.get("method") == "initialize":
             return True
         epoch = self.mcp.sessions.get(self.headers.get("mcp-session-id"))
-        if epoch is not None and epoch == behave.get("epoch", 0):
+        forgotten = behave.get("forget") and message.get("method") == "tools/call"
+        if epoch is not None and epoch == behave.get("epoch", 0) and not forgotten:
             return True
         if behave.get("lost", 404) == 400:
             self.whole(400, encode(refusal(message, -32000, "Bad Request: No valid session")))
@@ -540,11 +539,23 @@ class McpMock:
                 if (method is None or line["message"].get("method") == method)
                 and (http is None or line["http"] == http)]
 
-    def runs(self, name=None):
-        return [line for line in self._lines("runs.jsonl") if name in (None, line["tool"])]
+    def runs(self, message=None):
+        """What tools did, all of it or what had the argument `message`."""
+        return [line for line in self._lines("runs.jsonl")
+                if message in (None, line["arguments"].get("message"))]
 
-    def pids(self):
-        return self._lines("pids")
+    def programs(self, word="stdio"):
+        """Process ids of its running servers (or of their children, with word "child"), not of
+        what has started them."""
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (path / "cmdline").read_bytes().split(b"\0")
+                program = os.readlink(path / "exe")
+                if os.fsencode(self.state) in words and word.encode() in words \
+                        and not program.endswith("agw-exec"):
+                    found.append(int(path.name))
+        return sorted(found)
 
 
 if __name__ == "__main__":

