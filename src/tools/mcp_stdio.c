@@ -48,6 +48,7 @@ struct stdio_link {
     pthread_cond_t turned;       /* the state is another one */
     enum keeping state;
     bool has_keeper, closing;
+    bool deaf;                   /* the program has closed its input: it is to end */
     uint64_t life;
     unsigned starts, failures;
     pid_t pid;
@@ -125,6 +126,13 @@ static void close_link(void *state)
 
 /* ---- writing ---- */
 
+/* Under the lock. */
+static void turn(struct stdio_link *link, enum keeping state)
+{
+    link->state = state;
+    pthread_cond_broadcast(&link->turned);
+}
+
 /* A program that has closed its input is no reason for a signal. -1 with errno. */
 static ssize_t write_quietly(int fd, const struct iovec *parts, int count)
 {
@@ -148,6 +156,15 @@ static ssize_t write_quietly(int fd, const struct iovec *parts, int count)
     return written;
 }
 
+/* Under the lock: nobody reads there any more; most likely it has just ended. */
+static void give_up(struct stdio_link *link)
+{
+    link->deaf = true;
+    if (link->state == RUNNING)
+        turn(link, ENDING);
+    wake_keeper(link);
+}
+
 /* Under the lock: as much as the program takes now. */
 static void flush(struct stdio_link *link)
 {
@@ -157,7 +174,7 @@ static void flush(struct stdio_link *link)
     if (written > 0)
         buf_consume(&link->out, (size_t)written);
     else if (written < 0 && errno != EAGAIN && errno != EINTR)
-        buf_reset(&link->out); /* it is about to end */
+        give_up(link);
 }
 
 /* Under the lock: a message and the end of its line, behind what waits already. */
@@ -172,8 +189,10 @@ static int put(struct stdio_link *link, const char *text, struct err *e)
         return err_set(e, AGW_EUNAVAILABLE, "its server does not read what it is asked");
     if (link->out.length == 0) {
         written = write_quietly(link->in, parts, 2);
-        if (written < 0 && errno != EAGAIN && errno != EINTR)
+        if (written < 0 && errno != EAGAIN && errno != EINTR) {
+            give_up(link);
             return err_set(e, AGW_EUNAVAILABLE, "its server has closed its input");
+        }
         done = written < 0 ? 0 : (size_t)written;
     }
     if (done == length + 1)
@@ -273,8 +292,8 @@ static void pump(struct stdio_link *link, char why[MCP_PROBLEM_SIZE])
                                 {.fd = -1, .events = POLLOUT}};
 
         pthread_mutex_lock(&link->lock);
-        closing = link->closing;
         flush(link);
+        closing = link->closing || link->deaf;
         if (link->out.length > 0)
             fds[3].fd = link->in;
         pthread_mutex_unlock(&link->lock);
@@ -294,13 +313,6 @@ static void pump(struct stdio_link *link, char why[MCP_PROBLEM_SIZE])
 }
 
 /* ---- the life of a program, by the keeper ---- */
-
-/* Under the lock. */
-static void turn(struct stdio_link *link, enum keeping state)
-{
-    link->state = state;
-    pthread_cond_broadcast(&link->turned);
-}
 
 /* Gives it the time to end by itself. */
 static void let_go(struct stdio_link *link)
@@ -384,6 +396,7 @@ static bool start(struct stdio_link *link)
     } else {
         link->life++;
         link->starts++;
+        link->deaf = false;
         link->pid = link->child.pid;
         link->in = link->child.in;
         json_decref(link->sandbox);
@@ -507,17 +520,18 @@ static int exchange(void *state, const struct mcp_ask *ask, struct mcp_answer *a
 {
     struct stdio_link *link = state;
     struct mcp_waiter waiter;
-    int code = ask->id == 0 ? 0 : mcp_pending_add(&link->pending, &waiter, ask->id, e);
+    int gone = 0, code = ask->id == 0 ? 0 : mcp_pending_add(&link->pending, &waiter, ask->id, e);
 
     memset(answer, 0, sizeof *answer);
     if (code != 0)
         return code;
     pthread_mutex_lock(&link->lock);
-    if (link->state != RUNNING || link->life != ask->life)
-        code = err_set(e, AGW_EUNAVAILABLE, "%s", link->problem[0] != '\0' ? link->problem
-                                                                          : "its server ended");
-    else
+    if (link->state == RUNNING && link->life == ask->life)
         code = put(link, ask->text, e);
+    while (link->life == ask->life && link->state == ENDING && gone == 0)
+        gone = wait_a_little(link, ask->deadline_ms, ask->watch_fd, e);
+    if (gone != 0 || link->state != RUNNING || link->life != ask->life)
+        code = gone != 0 ? gone : err_set(e, AGW_EUNAVAILABLE, "%s", link->problem);
     pthread_mutex_unlock(&link->lock);
     answer->sent = code == 0;
     if (ask->id == 0)
