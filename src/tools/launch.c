@@ -60,6 +60,8 @@ struct plan {
     const char *program;   /* absolute */
     size_t count;
     char **words, **environment;
+    const char *input;     /* what stands in its stdin before it runs */
+    size_t length;
     struct err *e;
 };
 
@@ -343,6 +345,14 @@ static bool await_report(int fd, int64_t deadline_ms, struct launch_child *child
     return complete;
 }
 
+/* As much as the pipe takes. */
+static size_t fill(int fd, const char *input, size_t length)
+{
+    ssize_t wrote = length == 0 ? 0 : write(fd, input, length);
+
+    return wrote < 0 ? 0 : (size_t)wrote;
+}
+
 static int start_planned(const struct plan *p, int64_t deadline_ms, struct launch_child *child)
 {
     int pipes[PIPES][2], problem;
@@ -353,6 +363,7 @@ static int start_planned(const struct plan *p, int64_t deadline_ms, struct launc
         close_pipes(pipes);
         return err_set(p->e, AGW_EUNAVAILABLE, "no pipe for the program: %s", strerror(problem));
     }
+    child->fed = fill(pipes[PIPE_IN][1], p->input, p->length);
     problem = spawn(p, pipes, &child->pid);
     if (problem != 0) {
         child->pid = 0;
@@ -376,10 +387,11 @@ static int start_planned(const struct plan *p, int64_t deadline_ms, struct launc
 }
 
 int launch_start(const struct config_tool *tool, int64_t cpu_s, int64_t deadline_ms,
-                 struct launch_child *child, struct err *e)
+                 const char *input, size_t length, struct launch_child *child, struct err *e)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct plan p = {.arena = arena_new(PLAN_MAX), .tool = tool, .e = e};
+    struct plan p = {.arena = arena_new(PLAN_MAX), .tool = tool, .input = input,
+                     .length = length, .e = e};
     int status;
 
     *child = (struct launch_child){.ended_fd = -1, .in = -1, .out = -1, .err = -1};

@@ -26,15 +26,18 @@ struct launch_child {
                             close on exec; close one yourself with launch_close() */
     int status;          /* once launch_has_ended(): exit status, 128 + signal */
     bool ended;
+    size_t fed;          /* bytes of its input that are in its stdin already */
     char report[LAUNCH_REPORT_SIZE]; /* the layers of its sandbox, see sandbox/report.h */
 };
 
 /* Starts the command of a tool and waits until its program runs, giving the run permit back.
- * `cpu_s`: limit of its processor time, 0 = none. AGW_EUNAVAILABLE with a text that models and
+ * `cpu_s`: limit of its processor time, 0 = none. The beginning of `input` (`length` bytes, may
+ * be 0) is in its stdin before it runs: should this process die right then, the end that the
+ * program sees is none of an empty input. AGW_EUNAVAILABLE with a text that models and
  * operators may read: there is no such program, the sandbox is required but not complete, it has
  * not begun at `deadline_ms`. AGW_ENOMEM. After an error there is no child. */
 int launch_start(const struct config_tool *tool, int64_t cpu_s, int64_t deadline_ms,
-                 struct launch_child *child, struct err *e);
+                 const char *input, size_t length, struct launch_child *child, struct err *e);
 
 /* Closes one of in, out, err (-1: nothing happens) and sets it to -1. */
 void launch_close(int *fd);

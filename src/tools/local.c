@@ -274,7 +274,7 @@ static void run(struct errand *x)
     struct err e = {0};
     enum ending ending;
     int status = launch_start(x->local->config, cpu_seconds(x->call), x->call->deadline_ms,
-                              &x->child, &e);
+                              x->input, x->length, &x->child, &e);
 
     if (status != 0) {
         if (status != AGW_ENOMEM)
@@ -282,6 +282,7 @@ static void run(struct errand *x)
                             x->call->tool->name, e.message);
         return;
     }
+    x->written = x->child.fed;
     note_report(x->local, x->child.report);
     buf_init(&x->output, x->call->max_result + 1);
     ending = attend(x);
@@ -337,7 +338,7 @@ static void probe(struct local *local)
 
     nothing.command = command;
     nothing.command_count = 1;
-    if (launch_start(&nothing, 1, clock_mono_ms() + PROBE_MS, &child, NULL) == 0)
+    if (launch_start(&nothing, 1, clock_mono_ms() + PROBE_MS, NULL, 0, &child, NULL) == 0)
         note_report(local, child.report);
     launch_end(&child);
 }

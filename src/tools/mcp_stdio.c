@@ -384,7 +384,8 @@ static void run(struct stdio_link *link)
 static bool start(struct stdio_link *link)
 {
     struct err e = {0};
-    int code = launch_start(link->config, 0, clock_mono_ms() + START_MS, &link->child, &e);
+    int code = launch_start(link->config, 0, clock_mono_ms() + START_MS, NULL, 0, &link->child,
+                            &e);
 
     pthread_mutex_lock(&link->lock);
     if (code != 0) {

@@ -5,7 +5,8 @@
  * mock_upstream [--chunks N] [--every MS] [--delay MS]: prints the port it listens on.
  * A request whose body says "stream":true is answered with N chunks, one every MS ms, each
  * with the monotonic time it was sent at ("t=<us>;"); any other one with 500 bytes of JSON.
- * A model named "wait-<ms>" is answered so much later. It ends with SIGTERM.
+ * A model named "wait-<ms>" is answered so much later; one named "call-<function>" calls that
+ * function until it has been told a result. It ends with SIGTERM.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,13 +24,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { REQUEST_MAX = 16384, EVENTS = 256, COMPLETION = 500 };
+enum { REQUEST_MAX = 16384, EVENTS = 256, COMPLETION = 500, FUNCTION = 64 };
 
 struct conn {
     int fd;
     char in[REQUEST_MAX + 1];
     size_t have;
     bool chunked, close_after, streaming;
+    char function[FUNCTION]; /* to be called, "" = none */
     int left;            /* chunks still to be sent */
     bool waits;
     int64_t due;         /* us */
@@ -163,6 +165,25 @@ static bool send_delta(struct conn *c)
     return fine && !c->close_after;
 }
 
+static bool send_call(struct conn *c)
+{
+    char answer[COMPLETION + 512], text[COMPLETION + 256];
+    int length = snprintf(
+        text, sizeof text,
+        "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1700000000,"
+        "\"model\":\"bench\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+        "\"content\":null,\"tool_calls\":[{\"id\":\"call_1\",\"type\":\"function\","
+        "\"function\":{\"name\":\"%s\",\"arguments\":\"{\\\"city\\\":\\\"Bern\\\"}\"}}]},"
+        "\"finish_reason\":\"tool_calls\"}],\"usage\":{\"prompt_tokens\":9,"
+        "\"completion_tokens\":40,\"total_tokens\":49}}", c->function);
+    int n = snprintf(answer, sizeof answer,
+                     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                     "Content-Length: %d\r\n%s\r\n%s", length,
+                     c->close_after ? "Connection: close\r\n" : "", text);
+
+    return send_all(c, answer, (size_t)n) && !c->close_after;
+}
+
 static bool send_completion(struct conn *c)
 {
     char answer[COMPLETION + 256];
@@ -180,7 +201,7 @@ static bool step(struct conn *c)
     bool alive = true;
 
     if (!c->streaming)
-        return send_completion(c);
+        return c->function[0] != '\0' ? send_call(c) : send_completion(c);
     if (c->left == chunks)
         alive = send_head(c);
     alive = alive && send_delta(c);
@@ -196,6 +217,17 @@ static int wait_of(const char *body)
     return model == NULL ? delay_ms : (int)strtol(model + 6, NULL, 10);
 }
 
+static void find_function(struct conn *c, const char *body)
+{
+    static const char word[] = "\"model\":\"call-";
+    const char *model = strstr(body, word);
+
+    c->function[0] = '\0';
+    if (model != NULL && strstr(body, "\"role\":\"tool\"") == NULL)
+        snprintf(c->function, sizeof c->function, "%.*s",
+                 (int)strcspn(model + sizeof word - 1, "\""), model + sizeof word - 1);
+}
+
 /* Answers the whole request at the buffer's beginning; false: the connection is done. */
 static bool serve(struct conn *c, char *body, size_t length)
 {
@@ -207,6 +239,7 @@ static bool serve(struct conn *c, char *body, size_t length)
     c->close_after = !c->chunked || strcasestr(c->in, "connection: close") != NULL;
     c->streaming = strstr(body, "\"stream\":true") != NULL;
     c->left = chunks;
+    find_function(c, body);
     wait = wait_of(body);
     body[length] = end;
     c->due = now_us() + wait * 1000;

@@ -3,6 +3,7 @@
 # all of it, check-long the long version (hours; counts by environment, see doc/TESTING.md).
 faults_files = \
   tests/faults/conftest.py tests/faults/invariants.py tests/faults/scale.py \
+  tests/faults/counting-tool tests/faults/counting_server.py \
   tests/faults/shim.c tests/faults/shim.py \
   tests/faults/test_budgets.py \
   tests/faults/test_exhaustion.py \
@@ -13,7 +14,8 @@ faults_files = \
   tests/faults/test_revocation.py \
   tests/faults/test_races.py \
   tests/faults/test_storage.py \
-  tests/faults/test_tampering.py
+  tests/faults/test_tampering.py \
+  tests/faults/test_tools.py
 
 EXTRA_DIST += $(faults_files) tests/faults/soak tests/faults/soak.py tests/lib/fcgi.py
 CLEANFILES += tests/faults/shim.so

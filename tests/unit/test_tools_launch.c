@@ -74,7 +74,7 @@ static struct config_tool tool_of(const char **command, size_t count)
 
 static int start(const struct config_tool *tool, struct launch_child *child, struct err *e)
 {
-    return launch_start(tool, 0, clock_mono_ms() + LONG_MS, child, e);
+    return launch_start(tool, 0, clock_mono_ms() + LONG_MS, NULL, 0, child, e);
 }
 
 /* All that it writes until it ends or `size` is full. */
@@ -124,6 +124,29 @@ static void a_child_reads_writes_and_ends(void **state)
     launch_status_text(child.status, how, sizeof how);
     assert_string_equal(how, "exit status 3");
     launch_end(&child);
+    launch_end(&child);
+}
+
+/* What it was given is there, though nobody writes after its start. */
+static void a_child_begins_with_its_input(void **state)
+{
+    static char long_text[200000];
+    const char *command[] = {"cat"};
+    struct config_tool tool = tool_of(command, 1);
+    struct launch_child child;
+    struct err e = {0};
+    char text[100];
+
+    (void)state;
+    assert_int_equal(launch_start(&tool, 0, clock_mono_ms() + LONG_MS, "hello", 5, &child, &e), 0);
+    assert_int_equal(child.fed, 5);
+    launch_close(&child.in);
+    read_all(child.out, text, sizeof text);
+    assert_string_equal(text, "hello");
+    launch_end(&child);
+    assert_int_equal(launch_start(&tool, 0, clock_mono_ms() + LONG_MS, long_text,
+                                  sizeof long_text, &child, &e), 0);
+    assert_in_range(child.fed, 4096, sizeof long_text - 1); /* what the pipe takes */
     launch_end(&child);
 }
 
@@ -265,6 +288,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_reads_writes_and_ends),
+        cmocka_unit_test(a_child_begins_with_its_input),
         cmocka_unit_test(what_cannot_start_says_why),
         cmocka_unit_test(nothing_outlives_the_end),
         cmocka_unit_test(a_polite_program_is_asked),
