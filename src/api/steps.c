@@ -262,6 +262,7 @@ static void refuse(struct exchange *x)
     if (x->response.head_sent || x->status == AGW_EGONE)
         return;
     record_refusal(x);
+    x->err.no_retry = x->hops.calls > 0; /* its tools would be called again */
     if (response_error(&x->response, x->status, &x->err) == AGW_EGONE)
         log_message(LOG_DEBUG, "http.refusal_unread", "%s", x->request.id);
 }

@@ -158,12 +158,15 @@ static bool client_would_retry(int status)
     return status == 408 || status == 409 || status == 429 || status >= 500;
 }
 
-static void retry_headers(struct response *r, const struct err_info *info, int status, int wait)
+static void retry_headers(struct response *r, const struct err_info *info, int status,
+                          const struct err *e)
 {
+    int wait = e == NULL ? 0 : e->retry_after_s;
+
     if (!client_would_retry(status))
         return;
     /* An upstream's 429 that names a time may be tried again after it. */
-    if (!info->retry && wait <= 0) {
+    if ((!info->retry && wait <= 0) || (e != NULL && e->no_retry)) {
         response_header(r, "x-should-retry", "false");
         return;
     }
@@ -181,7 +184,7 @@ int response_error(struct response *r, int code, const struct err *e)
     json_t *body;
     int rc;
 
-    retry_headers(r, info, status, e == NULL ? 0 : e->retry_after_s);
+    retry_headers(r, info, status, e);
     body = response_error_json(code, e);
     if (body == NULL) { /* a public message that is not UTF-8, or no memory */
         static const char last[] = "{\"error\":{\"message\":\"The gateway failed.\",\"type\":"

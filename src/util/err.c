@@ -82,6 +82,7 @@ void err_reset(struct err *e)
     e->is_public = false;
     e->status = 0;
     e->retry_after_s = 0;
+    e->no_retry = false;
     e->param[0] = '\0';
     e->message[0] = '\0';
 }

@@ -85,6 +85,7 @@ struct err {
     bool is_public;     /* `message` may be shown to the client */
     int status;         /* HTTP status that replaces the table's, 0 = none (upstream 4xx) */
     int retry_after_s;  /* Retry-After seconds, 0 = none known */
+    bool no_retry;      /* something was done already, which a retry would do again */
     char param[64];     /* the request field at fault, "" = none */
     char message[1024];
 };

@@ -200,6 +200,8 @@ def test_transcript_whole(name, gateway, web, mock):
     if "error" in case:
         assert answer.status == case["error"]["status"], answer
         assert answer.error() == error_of(case)
+        if "hops" in case:  # the clients must not have its tools called again by themselves
+            assert answer.header("x-should-retry") == "false"
     else:
         assert answer.status == 200, answer
         strict.check_completion(answer.body, f"mock/tool-{name}")
@@ -245,12 +247,13 @@ def joined(payloads):
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("language", ["python", "node"])
 @pytest.mark.parametrize("name", CASES)
-def test_transcript_by_official_clients(name, language, streaming, clients, web):
+def test_transcript_by_official_clients(name, language, streaming, clients, web, mock):
     case = CASES[name]
     params = {"model": f"mock/tool-{name}", "user": new_id(), **case["request"]}
     if streaming:
         params.update(stream=True, stream_options={"include_usage": True})
-    answer = clients[language].call(web.url, KEYS["client"], "create", params)
+    answer = clients[language].call(web.url, KEYS["client"], "create", params, retries=2)
+    assert len(mock.requests(tag=params["user"], site="turns")) == len(case["sent"])
     if "error" in case:
         assert not answer["ok"]
         for field in ("code", "type", "param"):

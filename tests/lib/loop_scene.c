@@ -134,6 +134,19 @@ static const char security_text[] =
 
 /* ---- the upstream ---- */
 
+static void reply_slowly(struct mock_conn *conn, const char *turn)
+{
+    char *copy = strdup(turn), *rest = copy;
+
+    mock_head(conn, 200, "text/event-stream", true);
+    for (const char *piece; (piece = strsep(&rest, "\1")) != NULL;) {
+        mock_chunk(conn, piece);
+        mock_sleep(conn, 30);
+    }
+    mock_end(conn);
+    free(copy);
+}
+
 static bool play(struct mock_conn *conn, const struct mock_request *request, void *arg)
 {
     struct loop_scene *scene = arg;
@@ -149,6 +162,8 @@ static bool play(struct mock_conn *conn, const struct mock_request *request, voi
     if (turn[0] == '!')
         mock_reply(conn, (int)strtol(turn + 1, NULL, 10), "application/json", "",
                    "{\"error\":{\"message\":\"no\"}}");
+    else if (strchr(turn, '\1') != NULL)
+        reply_slowly(conn, turn);
     else
         mock_reply(conn, 200,
                    turn[0] == 'd' ? "text/event-stream" : "application/json", "", turn);
@@ -162,7 +177,7 @@ static int on_chunk(void *arg, json_t *chunk)
     struct loop_scene *scene = arg;
 
     json_array_append(scene->chunks, chunk);
-    return scene->sink_code;
+    return json_array_size(scene->chunks) > scene->sink_after ? scene->sink_code : 0;
 }
 
 static int on_completion(void *arg, json_t *completion)

@@ -21,11 +21,13 @@ struct loop_scene {
     const char *tools;         /* its list, NULL = all */
     const char *request;       /* JSON */
     const char *const *turns;  /* bodies that the upstream answers with, NULL-terminated; one that
-                                  begins with "data:" is a stream, with "!" a status */
+                                  begins with "data:" is a stream, with "!" a status; "\1" is a
+                                  pause of 30 ms */
     bool streaming;
     int64_t tick_ms, total_ms; /* 0 = none, 10 s */
     size_t added_max;          /* 0 = 1 MiB */
-    int sink_code;             /* what chunk() and completion() say */
+    int sink_code;             /* what chunk() and completion() say, after so many chunks */
+    size_t sink_after;
     int tick_code;
     int watch_fd;              /* the client's socket, 0 = none */
     int peer_fd;               /* the client's end, which a failing tick closes */

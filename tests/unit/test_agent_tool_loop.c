@@ -65,6 +65,13 @@ static const struct loop_case {
      .last = "assistant: First. c1=echo({}) | tool: (c1) {} | assistant: null c2=fail({}) |"
              " tool: (c2) It failed.",
      .answer = "First.\n\ndone<stop>{9+15=24}", .rounds = 2, .calls = 2},
+    {.name = "text beside each call", .request = "{" HI "}",
+     .turns = {SAYS("\"One.\"", ",\"tool_calls\":[" CALL("c1", "echo", "") "]", "tool_calls"),
+               SAYS("\"Two.\"", ",\"tool_calls\":[" CALL("c2", "echo", "") "]", "tool_calls"),
+               SAYS("null", "", "stop")},
+     .last = "assistant: One. c1=echo({}) | tool: (c1) {} | assistant: Two. c2=echo({}) |"
+             " tool: (c2) {}",
+     .answer = "One.\n\nTwo.<stop>{9+15=24}", .rounds = 2, .calls = 2},
     {.name = "several calls at once, in their order", .request = "{" HI "}",
      .turns = {CALLS(CALL("c1", "nap", "{\\\"n\\\":1}") "," CALL("c2", "echo", "{\\\"n\\\":2}")
                      "," CALL("c3", "nap", "{\\\"n\\\":3}")), TEXT("done")},
@@ -379,6 +386,27 @@ static void a_client_that_leaves_ends_the_tools(void **state)
     assert_true(clock_mono_ms() - before < 30000);
 }
 
+static void pings_go_on_while_a_call_is_written(void **state)
+{
+    static const char *const turns[] = {
+        FIRST("0", "c1", "echo", "{") "\1" MORE("0", " ") "\1" MORE("0", " ") "\1"
+        MORE("0", " ") "\1" MORE("0", " ") "\1" MORE("0", "}") END("tool_calls"),
+        WORD("ok") END("stop"), NULL};
+    struct loop_scene s = {.request = "{" HI "}", .turns = turns, .streaming = true};
+
+    (void)state;
+    /* longer than between two pieces: only the loop knows that nothing flows; and shorter */
+    for (int64_t ms = 60; ms > 0; ms -= 50) {
+        s.tick_ms = ms;
+        s.ticks = 0;
+        loop_scene_run(&s);
+        assert_int_equal(s.status, 0);
+        assert_true(s.ticks >= 1);
+        assert_string_equal(loop_scene_stream(&s), "ok<stop>{6+10=16}");
+        loop_scene_clear(&s);
+    }
+}
+
 /* ---- bounds ---- */
 
 static void what_turns_add_is_bounded(void **state)
@@ -386,6 +414,8 @@ static void what_turns_add_is_bounded(void **state)
     static const char *const results[] = {
         CALLS(CALL("c1", "big", "{}")), CALLS(CALL("c2", "big", "{}")), TEXT("no"), NULL};
     static const char *const arguments[] = {CALLS(CALL("c1", "echo", "{\\\"a\\\":1}")), NULL};
+    static const char *const both[] = {
+        CALLS(CALL("c1", "echo", "{\\\"a\\\":1}") "," CALL("c2", "echo", "{\\\"a\\\":1}")), NULL};
     struct loop_scene s = {.request = "{" HI "}", .turns = results, .added_max = 100000};
 
     (void)state;
@@ -394,6 +424,12 @@ static void what_turns_add_is_bounded(void **state)
     assert_true(s.e.is_public);
     assert_non_null(strstr(s.e.message, "limits.body_bytes"));
     assert_int_equal(json_array_size(s.sent), 2);
+    loop_scene_clear(&s);
+
+    s = (struct loop_scene){.request = "{" HI "}", .turns = both, .added_max = 8};
+    loop_scene_run(&s);
+    assert_int_equal(s.status, AGW_EAGENT); /* twice 7 bytes of arguments */
+    assert_int_equal(s.called, 0);
     loop_scene_clear(&s);
 
     s = (struct loop_scene){.request = "{" HI "}", .turns = arguments, .added_max = 8};
@@ -657,6 +693,8 @@ static void what_the_client_side_says_ends_it(void **state)
 {
     static const char *const streamed[] = {
         WORD("a") FIRST("0", "c1", "echo", "{}") END("tool_calls"), NULL};
+    static const char *const two[] = {
+        WORD("a") FIRST("0", "c1", "echo", "{}") END("tool_calls"), WORD("b") END("stop"), NULL};
     static const char *const whole_answer[] = {TEXT("a"), NULL};
     struct loop_scene s = {.request = "{" HI "}", .turns = streamed, .streaming = true,
                            .sink_code = AGW_EGONE};
@@ -666,6 +704,13 @@ static void what_the_client_side_says_ends_it(void **state)
     assert_int_equal(s.status, AGW_EGONE);
     assert_int_equal(json_array_size(s.chunks), 1);
     assert_int_equal(s.called, 0);
+    loop_scene_clear(&s);
+    s.turns = two;
+    s.sink_after = 1; /* the gap between them */
+    loop_scene_run(&s);
+    assert_int_equal(s.status, AGW_EGONE);
+    assert_int_equal(json_array_size(s.chunks), 2);
+    assert_int_equal(s.called, 1);
     loop_scene_clear(&s);
     s.turns = whole_answer;
     s.streaming = false;
@@ -704,6 +749,7 @@ int main(void)
         cmocka_unit_test(of_a_hundred_calls_some_are_made),
         cmocka_unit_test(too_many_calls_are_no_answer),
         cmocka_unit_test(pings_go_on_while_tools_run),
+        cmocka_unit_test(pings_go_on_while_a_call_is_written),
         cmocka_unit_test(the_deadline_is_the_whole_requests),
         cmocka_unit_test(a_client_that_leaves_ends_the_tools),
         cmocka_unit_test(what_turns_add_is_bounded),

@@ -145,6 +145,9 @@ static void errors(void **state)
         {AGW_EUPSTREAMREQ, {.status = 422}, 422, "", "", NULL},
         {AGW_EUPSTREAMREQ, {.status = 429}, 429, "", "false", NULL},
         {AGW_EUPSTREAMREQ, {.status = 429, .retry_after_s = 3}, 429, "3", "", NULL},
+        {AGW_EUPSTREAMREQ, {.status = 429, .retry_after_s = 3, .no_retry = true}, 429, "",
+         "false", NULL},
+        {AGW_EUPSTREAM, {.no_retry = true}, 502, "", "false", NULL},
         {AGW_EINVALID, {.is_public = true, .message = "\xff\xfe"}, 400, "", "", NULL},
         {-9999, {0}, 500, "", "", NULL},
     };
