@@ -252,7 +252,9 @@ int tool_turn_completion(struct tool_turn *turn, json_t *completion, struct err 
         if (!json_is_object(piece))
             continue;
         call = new_call(turn, e);
-        status = call == NULL ? e->code : turn_call_begin(call, piece, turn->text_max, e);
+        if (call == NULL)
+            return e->code;
+        status = turn_call_begin(call, piece, turn->text_max, e);
         if (status != 0)
             return status;
         decide(turn, call);
