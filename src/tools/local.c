@@ -300,6 +300,7 @@ static void local_call(void *state, const struct tool_call *call, struct tool_re
     if (x.input == NULL)
         return;
     x.length = strlen(x.input);
+    x.input[x.length++] = '\n'; /* in place of its NUL: it is a line */
     atomic_fetch_add(&local->running, 1);
     run(&x);
     atomic_fetch_sub(&local->running, 1);

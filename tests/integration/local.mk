@@ -28,6 +28,7 @@ integration_files = \
   tests/integration/test_keys.py \
   tests/integration/test_agwctl_key.py \
   tests/integration/test_limited_overrides.py \
+  tests/integration/test_local_tools.py \
   tests/integration/test_mcp_conformance.py \
   tests/integration/test_mcp_everything.py \
   tests/integration/test_mcp_fixtures.py \

@@ -22,8 +22,9 @@
 
 enum { LONG_MS = 60000, MAX_RESULT = 1000, CALLERS = 100 };
 
-/* In the command line of all processes that a test's programs leave behind. */
+/* Stands for `mark`, which is in the command lines of this program's children alone. */
 #define MARK "7654321"
+static char mark[sizeof MARK];
 
 static bool is_marked(const char *pid)
 {
@@ -37,7 +38,7 @@ static bool is_marked(const char *pid)
     got = fd < 0 ? 0 : read(fd, text, sizeof text);
     if (fd >= 0)
         close(fd);
-    found = got > 0 && memmem(text, (size_t)got, MARK, sizeof MARK - 1) != NULL;
+    found = got > 0 && memmem(text, (size_t)got, mark, sizeof mark - 1) != NULL;
     return found;
 }
 
@@ -67,6 +68,7 @@ static int open_files(void)
 }
 
 struct subject {
+    char script[200];
     const char *words[4];
     struct config_tool config;
     struct tool tool;
@@ -77,7 +79,10 @@ static void begin(struct subject *s, const char *script)
 {
     struct err e = {0};
 
-    *s = (struct subject){.words = {"sh", "-c", script}};
+    *s = (struct subject){.words = {"sh", "-c", s->script}};
+    snprintf(s->script, sizeof s->script, "%s", script);
+    for (char *at = s->script; (at = strstr(at, MARK)) != NULL; at += sizeof mark - 1)
+        memcpy(at, mark, sizeof mark - 1);
     s->config = (struct config_tool){.name = "t", .command = s->words, .command_count = 3,
                                      .program = {.folder = "", .max_memory_mib = 512,
                                                  .max_processes = 64}};
@@ -345,6 +350,7 @@ int main(void)
         cmocka_unit_test(it_describes_its_sandbox),
     };
 
+    snprintf(mark, sizeof mark, "%d", 1000000 + (int)getpid() % 9000000);
     signal(SIGPIPE, SIG_IGN); /* as the gateway has it */
     setenv("GATEWAY_EXEC", AGW_BUILD_DIR "/agw-exec", 1);
     return cmocka_run_group_tests_name("tools/local", tests, NULL, NULL);
