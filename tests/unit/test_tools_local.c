@@ -24,7 +24,8 @@ enum { LONG_MS = 60000, MAX_RESULT = 1000, CALLERS = 100 };
 
 /* Stands for `mark`, which is in the command lines of this program's children alone. */
 #define MARK "7654321"
-static char mark[sizeof MARK];
+enum { MARK_LENGTH = sizeof MARK - 1 };
+static char mark[16];
 
 static bool is_marked(const char *pid)
 {
@@ -38,7 +39,7 @@ static bool is_marked(const char *pid)
     got = fd < 0 ? 0 : read(fd, text, sizeof text);
     if (fd >= 0)
         close(fd);
-    found = got > 0 && memmem(text, (size_t)got, mark, sizeof mark - 1) != NULL;
+    found = got > 0 && memmem(text, (size_t)got, mark, MARK_LENGTH) != NULL;
     return found;
 }
 
@@ -81,8 +82,8 @@ static void begin(struct subject *s, const char *script)
 
     *s = (struct subject){.words = {"sh", "-c", s->script}};
     snprintf(s->script, sizeof s->script, "%s", script);
-    for (char *at = s->script; (at = strstr(at, MARK)) != NULL; at += sizeof mark - 1)
-        memcpy(at, mark, sizeof mark - 1);
+    for (char *at = s->script; (at = strstr(at, MARK)) != NULL; at += MARK_LENGTH)
+        memcpy(at, mark, MARK_LENGTH);
     s->config = (struct config_tool){.name = "t", .command = s->words, .command_count = 3,
                                      .program = {.folder = "", .max_memory_mib = 512,
                                                  .max_processes = 64}};
