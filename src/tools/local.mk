@@ -12,6 +12,7 @@ libagw_a_SOURCES += \
   src/tools/mcp_era.c src/tools/mcp_era.h \
   src/tools/mcp_headers.c src/tools/mcp_headers.h \
   src/tools/mcp_http.c src/tools/mcp_link.h \
+  src/tools/mcp_keeper.c src/tools/mcp_keeper.h \
   src/tools/mcp_lines.c src/tools/mcp_lines.h \
   src/tools/mcp_message.c src/tools/mcp_message.h \
   src/tools/mcp_pending.c src/tools/mcp_pending.h \

@@ -45,6 +45,11 @@ void mcp_headers_add(struct mcp_headers *headers, const char *name, const char *
         append(headers, asprintf(&line, "%s: %s", name, value) < 0 ? NULL : line);
 }
 
+void mcp_headers_line(struct mcp_headers *headers, const char *line)
+{
+    append(headers, strdup(line));
+}
+
 /* An empty value is not plain either: libcurl takes "Name:" as a header to leave out. */
 static bool is_plain(const char *value)
 {

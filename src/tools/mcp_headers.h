@@ -18,6 +18,8 @@ struct mcp_headers {
 
 /* A value with a line break is left out; values may be secrets and are wiped by _free(). */
 void mcp_headers_add(struct mcp_headers *headers, const char *name, const char *value);
+/* A whole line of another list. */
+void mcp_headers_line(struct mcp_headers *headers, const char *line);
 /* The same for any text: what may not stand in a header is written as =?base64?...?=. */
 void mcp_headers_encode(struct mcp_headers *headers, const char *name, const char *value);
 void mcp_headers_free(struct mcp_headers *headers);

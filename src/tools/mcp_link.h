@@ -68,6 +68,9 @@ struct mcp_transport {
     /* Ends a session that the server keeps; may be NULL. */
     void (*farewell)(void *link, const struct mcp_headers *session);
 
+    /* In this life of it no agreement could be reached in time: may be NULL. */
+    void (*give_up)(void *link, uint64_t life);
+
     /* For GET /tools; may be NULL. */
     void (*describe)(void *link, json_t *object);
 };

@@ -130,10 +130,12 @@ static void answer(struct mcp_pending *pending, struct mcp_message *message)
 
 void mcp_pending_fail(struct mcp_pending *pending, int code, const char *problem)
 {
+    struct mcp_waiter *waiter;
+
     pthread_mutex_lock(&pending->lock);
-    while (pending->first != NULL) {
-        snprintf(pending->first->problem, sizeof pending->first->problem, "%.255s", problem);
-        settle(pending, pending->first, code);
+    while ((waiter = pending->first) != NULL) {
+        snprintf(waiter->problem, sizeof waiter->problem, "%.255s", problem);
+        settle(pending, waiter, code);
     }
     pthread_mutex_unlock(&pending->lock);
 }

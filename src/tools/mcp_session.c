@@ -106,11 +106,7 @@ static void gather_headers(const struct letter *letter, struct mcp_headers *all)
 {
     mcp_era_request_headers(&letter->terms->peer, letter->method, letter->name, all);
     for (size_t i = 0; letter->headers != NULL && i < letter->headers->count; i++) {
-        char *line = letter->headers->lines[i], *colon = strchr(line, ':');
-
-        *colon = '\0';
-        mcp_headers_add(all, line, colon + 2);
-        *colon = ':';
+        mcp_headers_line(all, letter->headers->lines[i]);
     }
     all->failed = all->failed || (letter->headers != NULL && letter->headers->failed);
 }
@@ -266,7 +262,7 @@ static int wait_for_another(struct mcp_session *session, int64_t deadline_ms, in
     struct timespec until;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += LOOK_MS * 1000000;
+    until.tv_nsec += LOOK_MS * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     permit_wait_begin();
@@ -286,6 +282,8 @@ static int open_session(struct mcp_session *session, struct terms *terms, int64_
 {
     int code = negotiate(session, terms, deadline_ms, watch_fd, broke, e);
 
+    if (code == AGW_ETIMEOUT && session->transport->give_up != NULL)
+        session->transport->give_up(session->link, terms->life);
     pthread_mutex_lock(&session->lock);
     session->opening = false;
     session->open = code == 0;
