@@ -27,7 +27,7 @@ unit_tests += tests/unit/test_agent_tool_memory
 tests_unit_test_agent_tool_memory_SOURCES = tests/unit/test_agent_tool_memory.c \
   tests/lib/build_config.c tests/lib/build_config.h $(inject)
 tests_unit_test_agent_tool_memory_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
-tests_unit_test_agent_tool_memory_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
+tests_unit_test_agent_tool_memory_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps) -Wl,--wrap=chat_call
 
 EXTRA_DIST += \
   tests/cases/tools/chained.yaml \

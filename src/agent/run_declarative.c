@@ -78,17 +78,18 @@ fail:
     return -1;
 }
 
+/* A provider keeps what begins alike in a cache, so that the agent's come first. */
 static int add_tools(json_t *body, const json_t *tools)
 {
-    json_t *all;
+    json_t *sent = json_object_get(body, "tools"), *all;
     int status;
 
     if (json_array_size(tools) == 0)
         return 0;
     all = json_copy((json_t *)tools);
-    status = json_array_extend(all, json_object_get(body, "tools"));
-    if (json_object_get(body, "tools") == NULL)
-        status = all == NULL ? -1 : 0;
+    status = all == NULL ? -1 : 0;
+    if (status == 0 && sent != NULL)
+        status = json_array_extend(all, sent);
     if (status == 0)
         status = json_object_set(body, "tools", all);
     json_decref(all);

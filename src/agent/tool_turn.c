@@ -326,7 +326,7 @@ int tool_turn_settle(struct tool_turn *turn, bool *goes_on, struct err *e)
     for (size_t i = 0; i < turn->count; i++) {
         struct turn_call *call = &turn->calls[i];
 
-        if ((!call->shown && turn_call_fix_id(call, turn->calls, i) != 0) ||
+        if ((!call->shown && turn_call_fix_id(call, turn->calls, turn->count) != 0) ||
             turn_call_settle(call) != 0)
             return err_set(e, AGW_ENOMEM, "calls of tools");
     }

@@ -131,14 +131,15 @@ void turn_call_free(struct turn_call *call)
     buf_free(&call->arguments);
 }
 
-int turn_call_fix_id(struct turn_call *call, const struct turn_call *others, size_t count)
+int turn_call_fix_id(struct turn_call *call, const struct turn_call *calls, size_t count)
 {
     const char *id = turn_call_id(call);
     bool good = id[0] != '\0' && strlen(id) <= TURN_CALL_ID_MAX;
     char hex[25] = "", fresh[40];
 
-    for (size_t i = 0; i < count && good; i++)
-        good = &others[i] == call || strcmp(turn_call_id(&others[i]), id) != 0;
+    for (const struct turn_call *other = calls; other < calls + count && good; other++)
+        if (other < call || (other > call && other->shown))
+            good = strcmp(turn_call_id(other), id) != 0;
     if (good)
         return 0;
     secret_random_hex(hex, 12);

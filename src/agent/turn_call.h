@@ -33,10 +33,11 @@ const char *turn_call_id(const struct turn_call *call);   /* "" = none yet */
 const char *turn_call_name(const struct turn_call *call); /* "" = none yet */
 bool turn_call_is_custom(const struct turn_call *call);
 
-/* Replaces the id when it is none, is longer than TURN_CALL_ID_MAX bytes, or is the id of one of the
- * `count` calls at `others`. 0 or AGW_ENOMEM. */
+/* Replaces the id when it is none, is longer than TURN_CALL_ID_MAX bytes, or is taken among the
+ * `count` calls of the turn, of which this is one: by an earlier one, or by one that the client
+ * has seen. 0 or AGW_ENOMEM. */
 enum { TURN_CALL_ID_MAX = 256 };
-int turn_call_fix_id(struct turn_call *call, const struct turn_call *others, size_t count);
+int turn_call_fix_id(struct turn_call *call, const struct turn_call *calls, size_t count);
 
 /* Completes the value: its arguments as a text, which is "{}" when they are empty, and a name
  * that upstreams take, [A-Za-z0-9_-]{1,64}. 0 or AGW_ENOMEM. */

@@ -5,7 +5,7 @@ fuzz_targets = tests/fuzz/fuzz_audit tests/fuzz/fuzz_config tests/fuzz/fuzz_glob
   tests/fuzz/fuzz_template tests/fuzz/fuzz_json tests/fuzz/fuzz_mcphttp \
   tests/fuzz/fuzz_mcpstdio tests/fuzz/fuzz_records tests/fuzz/fuzz_schema \
   tests/fuzz/fuzz_answer tests/fuzz/fuzz_sse tests/fuzz/fuzz_terminal \
-  tests/fuzz/fuzz_typed tests/fuzz/fuzz_uri
+  tests/fuzz/fuzz_turn tests/fuzz/fuzz_typed tests/fuzz/fuzz_uri
 check_PROGRAMS += $(fuzz_targets)
 tests_fuzz_fuzz_audit_SOURCES = tests/fuzz/fuzz_audit.c
 tests_fuzz_fuzz_glob_SOURCES = tests/fuzz/fuzz_glob.c
@@ -20,6 +20,7 @@ tests_fuzz_fuzz_mcpstdio_SOURCES = tests/fuzz/fuzz_mcpstdio.c \
   tests/lib/mcp_consume.c tests/lib/mcp_consume.h
 tests_fuzz_fuzz_mcpstdio_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 tests_fuzz_fuzz_records_SOURCES = tests/fuzz/fuzz_records.c
+tests_fuzz_fuzz_turn_SOURCES = tests/fuzz/fuzz_turn.c
 tests_fuzz_fuzz_typed_SOURCES = tests/fuzz/fuzz_typed.c
 tests_fuzz_fuzz_uri_SOURCES = tests/fuzz/fuzz_uri.c
 tests_fuzz_fuzz_schema_SOURCES = tests/fuzz/fuzz_schema.c
@@ -38,6 +39,7 @@ tests_fuzz_fuzz_json_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_mcphttp_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_mcpstdio_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_records_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_turn_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_typed_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_uri_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_schema_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -59,6 +61,7 @@ tests_fuzz_fuzz_json_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_mcphttp_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_mcpstdio_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_records_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_turn_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_typed_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_uri_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_schema_SOURCES += tests/fuzz/replay.c

@@ -334,29 +334,95 @@ static void rounds_without_memory_or_threads(void **state)
 
 /* ---- requests ---- */
 
+static json_t *turns; /* what the model says, one after the other: lists of chunks */
+static size_t next_turn;
+
+/* Stands in for the upstream, which needs memory of its own. */
+int __wrap_chat_call(struct upstreams *upstreams, const char *preferred, json_t *body,
+                     const char *request_id, const struct chat_sink *sink,
+                     struct chat_part *part, struct chat_usage *usage, struct err *e);
+int __wrap_chat_call(struct upstreams *upstreams, const char *preferred, json_t *body,
+                     const char *request_id, const struct chat_sink *sink,
+                     struct chat_part *part, struct chat_usage *usage, struct err *e)
+{
+    bool streams = json_is_true(json_object_get(body, "stream"));
+    json_t *turn = json_array_get(turns, next_turn++), *answer;
+    size_t i;
+    int status = 0;
+
+    (void)upstreams, (void)preferred, (void)request_id, (void)e;
+    *usage = (struct chat_usage){.prompt_tokens = 1, .completion_tokens = 1, .attempts = 1};
+    part->deadline_ms = INT64_MAX;
+    json_array_foreach(turn, i, answer)
+        if (status == 0)
+            status = streams ? sink->chunk(sink->arg, answer)
+                             : sink->completion(sink->arg, answer);
+    return status;
+}
+
+static const char streamed[] =
+    "[[{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"One.\",\"reasoning_content\":\"r\"}}]},"
+    "{\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"function\":"
+    "{\"name\":\"one\",\"arguments\":\"{}\"}},{\"index\":1,\"id\":\"d\",\"function\":"
+    "{\"name\":\"two\",\"arguments\":\"{}\"}}]}}]},"
+    "{\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,\"total_tokens\":2}}],"
+    "[{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Two.\"}}]},"
+    "{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]},"
+    "{\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,\"total_tokens\":2}}]]";
+
+static const char whole[] =
+    "[[{\"choices\":[{\"index\":0,\"message\":{\"content\":\"One.\",\"tool_calls\":[{\"id\":\"c\","
+    "\"function\":{\"name\":\"one\",\"arguments\":\"{}\"}},{\"id\":\"d\",\"function\":"
+    "{\"name\":\"two\",\"arguments\":\"{}\"}}]},\"finish_reason\":\"tool_calls\"}],"
+    "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,\"total_tokens\":2}}],"
+    "[{\"choices\":[{\"index\":0,\"message\":{\"content\":\"Two.\"},\"finish_reason\":\"stop\"}],"
+    "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,\"total_tokens\":2}}]]";
+
 static void run_agent(void *arg)
 {
     struct scene *s = arg;
+    struct agent_hops hops = {0};
     struct chat_usage usage;
 
     s->seen = 0;
+    s->run.hops = &hops;
+    next_turn = 0;
     s->status = agent_run(&s->run, &usage, &s->e);
-    if (s->status == 0)
-        assert_true(s->seen > 0);
+    if (s->status != 0)
+        return;
+    assert_true(s->seen > 0);
+    assert_int_equal(hops.calls, 2);
+    assert_int_equal(usage.prompt_tokens, 2);
+}
+
+/* A buffer that cannot grow and one that may not are the same to it. */
+static void memory_or_bounds(void *arg)
+{
+    struct scene *s = arg;
+
+    if (s->status == AGW_EAGENT && strstr(s->e.message, "limits.body_bytes") != NULL)
+        s->status = 0;
+    memory_or_bound(s);
 }
 
 static void requests_without_memory(void **state)
 {
     struct scene *s = *state;
 
-    for (int streams = 0; streams < 2; streams++) {
-        s->run.streaming = streams;
-        assert_true(inject_each(INJECT_MEMORY, run_agent, only_memory, s) >= 15);
+    for (int i = 0; i < 4; i++) {
+        s->run.streaming = i % 2;
+        turns = json_loads(i % 2 ? streamed : whole, 0, NULL);
+        assert_non_null(turns);
+        if (i == 2)
+            json_object_set_new(s->request, "response_format",
+                                json_pack("{s:s}", "type", "json_object"));
+        if (i == 3)
+            json_object_set_new(s->request, "tool_choice",
+                                json_loads("{\"allowed_tools\":{\"mode\":\"required\"}}", 0, NULL));
+        assert_true(inject_each(INJECT_MEMORY, run_agent, memory_or_bounds, s) >= 30);
         assert_int_equal(s->status, 0);
+        json_decref(turns);
     }
-    json_object_set_new(s->request, "response_format",
-                        json_pack("{s:s}", "type", "json_object"));
-    assert_true(inject_each(INJECT_MEMORY, run_agent, only_memory, s) >= 15);
 }
 
 int main(void)
