@@ -45,6 +45,7 @@ agw_samples = conf/agents.yaml conf/gateway.yaml conf/security.yaml conf/tools.y
 nobase_dist_doc_DATA += $(agw_samples) contrib/apache/agent-gateway.conf \
   contrib/lighttpd/agent-gateway.conf contrib/nginx/agent-gateway.conf \
   contrib/systemd/agent-gateway.service contrib/systemd/agent-gateway.socket \
+  contrib/systemd/agent-gateway-tools.conf \
   contrib/systemd/agent-gateway-nightly.service contrib/systemd/agent-gateway-nightly.timer \
   contrib/cron/agent-gateway-nightly
 confdir = $(sysconfdir)/agent-gateway

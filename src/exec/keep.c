@@ -107,14 +107,18 @@ static void kill_descendants(void)
     free(list);
 }
 
-/* What forks while it is being killed is found in the next round: orphans become our children. */
-static void end_all(void)
+/* What forks while it is being killed is found in the next round: orphans become our children.
+ * In a PID namespace all others are ours; what /proc shows may be another one's. */
+static void end_all(bool init)
 {
     struct timespec pause = {0, PAUSE_MIN_NS};
     pid_t ended;
 
     for (;;) {
-        kill_descendants();
+        if (init)
+            kill(-1, SIGKILL);
+        else
+            kill_descendants();
         do
             ended = waitpid(-1, NULL, WNOHANG);
         while (ended > 0 || (ended < 0 && errno == EINTR));
@@ -158,19 +162,19 @@ static bool take_signals(pid_t child, bool group, int *result)
     return gone;
 }
 
-int keep_watch(pid_t child, bool group, int control)
+int keep_watch(pid_t child, bool inside, bool init, int control)
 {
     struct pollfd watched[] = {{.fd = signals, .events = POLLIN}, {.fd = control, .events = POLLIN}};
     int result = KILLED + SIGKILL;
 
     for (;;) {
-        if (take_signals(child, group, &result))
+        if (take_signals(child, inside, &result))
             break;
         if (poll(watched, 2, -1) < 0 && errno != EINTR)
             break;
         if (watched[1].revents != 0)
             break;
     }
-    end_all();
+    end_all(init);
     return result;
 }

@@ -14,8 +14,9 @@ int keep_begin(void);
 void keep_release(void);
 
 /* Waits until `child` has ended, or until the other end of `control` is closed (-1: none).
- * SIGTERM and its like are passed on, to its process group if `group`. In either case nothing
+ * `inside`: this is the parent of the program itself, else of the inner keeper. `init`: of a PID
+ * namespace. SIGTERM and its like are passed on, to the program's process group. In either case nothing
  * that came from it runs any more on return. The exit status, 128 + signal if it was killed. */
-int keep_watch(pid_t child, bool group, int control);
+int keep_watch(pid_t child, bool inside, bool init, int control);
 
 #endif

@@ -247,7 +247,7 @@ static int keep_inside(struct settings *s, struct report *report, bool own_pids,
     if (child < 0)
         report_failed(report, "no process can be made: %s", strerror(errno));
     close_own_ends(report);
-    return child < 0 ? CANNOT_RUN : keep_watch(child, true, life);
+    return child < 0 ? CANNOT_RUN : keep_watch(child, true, own_pids, life);
 }
 
 static int keep_outside(struct settings *s, struct report *report)
@@ -271,7 +271,7 @@ static int keep_outside(struct settings *s, struct report *report)
     if (child < 0)
         report_failed(report, "no process can be made: %s", strerror(errno));
     close_own_ends(report);
-    return child < 0 ? CANNOT_RUN : keep_watch(child, false, s->control);
+    return child < 0 ? CANNOT_RUN : keep_watch(child, false, false, s->control);
 }
 
 int main(int argc, char **argv)

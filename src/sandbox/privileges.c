@@ -29,13 +29,21 @@ static bool root_stays_powerless(void)
     return geteuid() != 0 || (prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) & SECBIT_NOROOT) != 0;
 }
 
-void privileges_drop(struct report *report)
+/* Who has none need not ask: filters of service managers refuse the call. */
+static int give_up_all(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}}, now[_LINUX_CAPABILITY_U32S_3];
 
+    if (syscall(SYS_capget, &header, now) == 0 && memcmp(now, none, sizeof none) == 0)
+        return 0;
+    return (int)syscall(SYS_capset, &header, none);
+}
+
+void privileges_drop(struct report *report)
+{
     close_the_way_back();
-    if (syscall(SYS_capset, &header, none) != 0)
+    if (give_up_all() != 0)
         report_layer(report, REPORT_CAPABILITIES, REPORT_MISSING, "%s", strerror(errno));
     else if (!root_stays_powerless())
         report_layer(report, REPORT_CAPABILITIES, REPORT_MISSING,

@@ -17,7 +17,8 @@
 #define REPORT_LAYERS(X)                                             \
     X(USER_NAMESPACE, "user_namespace")       /* makes the next ones possible */ \
     X(PID_NAMESPACE, "pid_namespace")         /* sees and signals only its own processes */ \
-    X(MOUNT_NAMESPACE, "mount_namespace")     /* /proc and temporary folder of its own */ \
+    X(MOUNT_NAMESPACE, "mount_namespace")     /* can have folders of its own */     \
+    X(PRIVATE_PROC, "private_proc")           /* has /proc of its own, with no other's */ \
     X(IPC_NAMESPACE, "ipc_namespace")         /* no shared memory of others */ \
     X(NETWORK_NAMESPACE, "network_namespace") /* no network interface */ \
     X(PRIVATE_TMP, "private_tmp")             /* in memory, with a size limit */ \

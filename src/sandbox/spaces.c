@@ -213,21 +213,34 @@ static void mount_tmp(const struct sandbox_spec *spec, struct report *report)
         report_layer(report, REPORT_PRIVATE_TMP, REPORT_MISSING, "on disk: %s", strerror(errno));
 }
 
+/* Not permitted where parts of /proc are covered, as in many containers; the files of other
+ * processes are then kept from it by Landlock alone. */
+static void mount_proc(const struct sandbox_spec *spec, struct report *report)
+{
+    if ((report->applied & (1u << REPORT_PID_NAMESPACE)) == 0) {
+        report_layer(report, REPORT_PRIVATE_PROC, REPORT_MISSING, "no PID namespace");
+    } else if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) != 0) {
+        report_layer(report, REPORT_PRIVATE_PROC, REPORT_MISSING, "%s", strerror(errno));
+    } else {
+        report_layer(report, REPORT_PRIVATE_PROC, REPORT_APPLIED, "%s", "");
+        limit_pids(spec, report);
+    }
+}
+
 void spaces_mount(const struct sandbox_spec *spec, struct report *report)
 {
-    if ((report->applied & (1u << REPORT_MOUNT_NAMESPACE)) == 0) {
-        report_layer(report, REPORT_PRIVATE_TMP, REPORT_MISSING, "on disk: no mount namespace");
+    const char *lacks = (report->applied & (1u << REPORT_MOUNT_NAMESPACE)) == 0
+                            ? "no mount namespace"
+                        : mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0
+                            ? strerror(errno)
+                            : NULL;
+
+    if (lacks != NULL) {
+        report_layer(report, REPORT_PRIVATE_PROC, REPORT_MISSING, "%s", lacks);
+        report_layer(report, REPORT_PRIVATE_TMP, REPORT_MISSING, "on disk: %s", lacks);
         return;
     }
-    if (mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0) {
-        report_layer(report, REPORT_PRIVATE_TMP, REPORT_MISSING, "on disk: %s", strerror(errno));
-        return;
-    }
-    /* Not permitted where parts of /proc are covered, as in many containers; the files of
-     * other processes are then kept from it by Landlock alone. */
-    if ((report->applied & (1u << REPORT_PID_NAMESPACE)) != 0 &&
-        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0)
-        limit_pids(spec, report);
+    mount_proc(spec, report);
     if (spec->tmp[0] != '\0')
         mount_tmp(spec, report);
 }

@@ -157,7 +157,7 @@ def test_the_gateways_own_files_are_out_of_reach(scene):
 def test_administrators_see_the_layers(scene):
     tools = fcgi.call(scene.socket, "GET", "/tools", KEYS["admin"]).json()["tools"]
     entry = next(one for one in tools if one["name"] == "calculate")
-    assert entry["running"] == 0 and len(entry["sandbox"]) == 14
+    assert entry["running"] == 0 and len(entry["sandbox"]) == 15
     assert entry["sandbox"]["no_new_privs"] == "applied"
     assert all(text.split(" ")[0] in ("applied", "missing", "unwanted")
                for text in entry["sandbox"].values())

@@ -39,9 +39,9 @@ REFUSED_BY = {
     "make_file": {"landlock"},
     "remove_file": {"landlock"},
     "kill": {"pid_namespace", "landlock_scope"},
-    "ptrace": {"pid_namespace", "seccomp", "landlock"},
-    "environment_of": {"pid_namespace", "landlock"},
-    "memory_of": {"pid_namespace", "landlock"},
+    "ptrace": {"pid_namespace", "user_namespace", "seccomp", "landlock"},
+    "environment_of": {"private_proc", "user_namespace", "landlock"},
+    "memory_of": {"private_proc", "user_namespace", "landlock"},
     "limit_of": {"pid_namespace", "seccomp"},
     "user_namespace": {"seccomp"},
     "io_uring": {"seccomp"},
@@ -56,8 +56,8 @@ PRIVILEGED = {"ptrace", "environment_of", "memory_of"}
 # No kernel gives these away.
 NEVER = ["mount", "core_file", "descriptor_of_parent", "secret_in_environment"]
 
-PROFILES = [[], ["namespaces"], ["landlock"], ["seccomp"], ["namespaces", "landlock"],
-            ["namespaces", "landlock", "seccomp"]]
+PROFILES = [[], *([["proc"]] if os.geteuid() == 0 else []), ["namespaces"], ["landlock"], ["seccomp"], ["namespaces", "landlock"],
+            *([["proc", "landlock"]] if os.geteuid() == 0 else []), ["namespaces", "landlock", "seccomp"]]
 
 
 def identities():
@@ -126,8 +126,15 @@ class Outside:
                 *(command or ["/usr/bin/python3", str(self.directory / "escapes.py")])]
         if "--off" not in options:
             argv[1:1] = ["--read", str(self.directory / "escapes.py")]
-        return [sys.executable, str(self.directory / "without.py"), *missing, "--", *argv] \
-            if missing else argv
+        if not missing:
+            return argv
+        if self.identity == "nobody":
+            missing = [*missing, f"user={NOBODY}"]
+        return [sys.executable, str(self.directory / "without.py"), *missing, "--", *argv]
+
+    def as_user(self, missing):
+        """without.py changes the user itself: to cover /proc it has to be root."""
+        return {} if missing else self.who()
 
     def run(self, missing, *options, attempts=(), command=None):
         """-> exit status, what it wrote, its report {layer: (state, detail)}, why it failed"""
@@ -138,7 +145,7 @@ class Outside:
             done = subprocess.run(
                 argv, input=json.dumps(self.targets(list(attempts))).encode(),
                 capture_output=True, timeout=TIMEOUT, pass_fds=[write], cwd="/",
-                env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}, **self.who())
+                env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}, **self.as_user(missing))
         finally:
             os.close(write)
             with os.fdopen(read) as end:
@@ -182,11 +189,12 @@ def test_what_is_refused(outside, missing):
     answer = json.loads(done.stdout)
     layers = applied(report)
     # What can be told from outside about the layers is as the report says.
-    assert len(report) == 14
+    assert len(report) == 15
     assert (answer["no_new_privs"] == "1") == ("no_new_privs" in layers)
     assert "no_new_privs" in layers and "capabilities" in layers and "rlimits" in layers
     assert int(answer["capabilities"], 16) == 0
-    assert answer["seccomp"] == ("2" if "seccomp" in layers or missing else "0")
+    filtered = "seccomp" in layers or set(missing) - {"proc"}
+    assert answer["seccomp"] == ("2" if filtered else "0")
     assert answer["session"] and answer["umask"] == 0o077
     assert answer["uid"] == (NOBODY if outside.identity == "nobody" else os.geteuid())
     if "landlock" in missing:
@@ -261,7 +269,8 @@ def test_without_it(outside):
     assert not {"landlock", "seccomp", "no_new_privs"} & set(report)
 
 
-@pytest.mark.parametrize("missing", [[], ["namespaces"]], ids=["all", "no-namespaces"])
+@pytest.mark.parametrize("missing", [one for one in PROFILES if one in (
+    [], ["proc"], ["namespaces"])], ids=lambda missing: "+".join(missing) or "all")
 @pytest.mark.parametrize("victim", ["outer", "inner", "program"])
 def test_nothing_outlives_a_killed_keeper(outside, missing, victim):
     """kill -9 of each of the three processes: the program, and a daemon of it in a session of
@@ -271,7 +280,7 @@ def test_nothing_outlives_a_killed_keeper(outside, missing, victim):
     argv = [word for word in argv if word != "%d"]
     argv.remove("--report")
     outer = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL, cwd="/", **outside.who())
+                             stderr=subprocess.DEVNULL, cwd="/", **outside.as_user(missing))
     try:
         family, chosen = wait_until(lambda: complete_tree(outer.pid), 60 * env.SLOW, "daemon")
         os.kill(chosen[victim], signal.SIGKILL)
