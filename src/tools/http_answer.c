@@ -78,7 +78,7 @@ static bool is_latin(const char *charset)
     return false;
 }
 
-/* `room` has WIDEST bytes for each. Returns what it became. */
+/* `room` has WIDEST bytes for each. Returns how many it became, 0 = there is no converter. */
 static size_t from_latin(const char *body, size_t length, char *room)
 {
     iconv_t converter = iconv_open("UTF-8", "WINDOWS-1252");
@@ -88,8 +88,8 @@ static size_t from_latin(const char *body, size_t length, char *room)
     if (converter == (iconv_t)-1)
         return 0;
     while (left > 0 && iconv(converter, &in, &left, &out, &space) == (size_t)-1) {
-        memcpy(out, "?", 1); /* five of its bytes stand for nothing */
-        out++, in++;
+        *out++ = '?'; /* five of its bytes stand for nothing */
+        in++;
         left--, space--;
     }
     iconv_close(converter);
@@ -100,15 +100,13 @@ static void put_text(const struct http_result *head, const char *body, size_t le
                      struct tool_result *result)
 {
     char *room = is_latin(head->charset) ? malloc(length * WIDEST + 1) : NULL;
+    size_t made = room == NULL ? 0 : from_latin(body, length, room);
 
     if (length >= 3 && memcmp(body, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
         body += 3;
         length -= 3;
     }
-    if (room != NULL)
-        tool_result_put(result, TOOL_OK, room, from_latin(body, length, room), max);
-    else
-        tool_result_put(result, TOOL_OK, body, length, max);
+    tool_result_put(result, TOOL_OK, made > 0 ? room : body, made > 0 ? made : length, max);
     free(room);
 }
 

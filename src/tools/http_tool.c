@@ -72,15 +72,17 @@ static bool has_header(const struct config_tool *config, const char *name)
     return false;
 }
 
-static void add_own(struct exchange *x, size_t *count, const char *name, const char *value)
+static int add_own(struct exchange *x, size_t *count, const char *name, const char *value)
 {
     struct buf *line = &x->lines[*count];
 
     if (value == NULL || value[0] == '\0' || has_header(x->tool->config, name))
-        return;
+        return 0;
     buf_init(line, LINE_MAX_BYTES);
-    if (buf_printf(line, "%s: %s", name, value) == 0)
-        x->headers[(*count)++] = line->data;
+    if (buf_printf(line, "%s: %s", name, value) != 0)
+        return AGW_ENOMEM;
+    x->headers[(*count)++] = line->data;
+    return 0;
 }
 
 static int make_headers(struct exchange *x, bool has_body,
@@ -91,11 +93,11 @@ static int make_headers(struct exchange *x, bool has_body,
 
     x->lines = calloc(config->header_count + OWN_HEADERS, sizeof *x->lines);
     x->headers = calloc(config->header_count + OWN_HEADERS + 1, sizeof *x->headers);
-    if (x->lines == NULL || x->headers == NULL)
+    if (x->lines == NULL || x->headers == NULL ||
+        add_own(x, &count, "Accept", "application/json, text/*;q=0.9, */*;q=0.1") != 0 ||
+        add_own(x, &count, "Content-Type", has_body ? "application/json" : NULL) != 0 ||
+        add_own(x, &count, "x-request-id", x->call->request_id) != 0)
         return AGW_ENOMEM;
-    add_own(x, &count, "Accept", "application/json, text/*;q=0.9, */*;q=0.1");
-    add_own(x, &count, "Content-Type", has_body ? "application/json" : NULL);
-    add_own(x, &count, "x-request-id", x->call->request_id);
     for (size_t i = 0; i < config->header_count; i++) {
         struct buf *line = &x->lines[count];
         int code;
@@ -165,6 +167,11 @@ static bool quotes_secret(const struct config_tool *config, const struct buf *an
     return false;
 }
 
+static void say_no_memory(const char *name, struct tool_result *result)
+{
+    tool_result_say(result, TOOL_FAILED, "The tool '%s' failed: out of memory.", name);
+}
+
 static void say_broken(const char *name, const struct http_result *head, const struct err *e,
                        int64_t ms, int code, struct tool_result *result)
 {
@@ -174,7 +181,7 @@ static void say_broken(const char *name, const struct http_result *head, const s
         tool_result_say(result, TOOL_TIMEOUT, "The tool '%s' did not answer within %lld ms.",
                         name, (long long)ms);
     else if (code == AGW_ENOMEM)
-        tool_result_say(result, TOOL_FAILED, "The tool '%s' failed: out of memory.", name);
+        say_no_memory(name, result);
     else if (!head->connected)
         tool_result_say(result, TOOL_UNAVAILABLE, "The tool '%s' cannot be reached: %s.", name,
                         e->message);
@@ -224,7 +231,7 @@ static void tool_call(void *state, const struct tool_call *call, struct tool_res
     if (code == AGW_EINVALID)
         tool_result_say(result, TOOL_INVALID, "%s", problem);
     else if (code != 0)
-        say_broken(call->tool->name, NULL, NULL, 0, code, result);
+        say_no_memory(call->tool->name, result);
     else
         exchange(&x, result);
     reset(&x);

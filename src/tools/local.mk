@@ -67,3 +67,8 @@ unit_tests += tests/unit/test_tools_mcp_http
 tests_unit_test_tools_mcp_http_SOURCES = tests/unit/test_tools_mcp_http.c \
   tests/lib/mock_http.c tests/lib/mock_http.h
 tests_unit_test_tools_mcp_http_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_tools_http_memory
+tests_unit_test_tools_http_memory_SOURCES = tests/unit/test_tools_http_memory.c $(inject)
+tests_unit_test_tools_http_memory_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_tools_http_memory_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
