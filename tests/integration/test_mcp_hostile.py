@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """MCP servers over HTTP that forget, break off, lie or flood: each call ends in one of the
 documented ways, in time, no tool runs twice, and the next call is served."""
-import json
 import time
 
 import pytest
@@ -16,18 +15,22 @@ from procs import wait_until
 PLAIN = {"era": "legacy", "answer": "json", "tools": [], "epoch": None, "forget": None,
          "lost": None, "page": None, "cursor": None, "tools_call": "ok", "tools_list": "ok",
          "initialize": "ok"}
+MODERN = {**PLAIN, "era": "modern"}
 
 
 @pytest.fixture(scope="module")
 def served(session_dir, mock):
     hostile = McpMock(session_dir / "hostile", **PLAIN).start()
+    modern = McpMock(session_dir / "hostile-modern", **MODERN).start()
     scene = McpScene(session_dir / "mcphost", mock, [
-        http_entry("h", hostile.url), http_entry("hasty", hostile.url, timeout=2)])
-    for name in ("h", "hasty"):
+        http_entry("h", hostile.url), http_entry("hasty", hostile.url, timeout=2),
+        http_entry("m", modern.url)])
+    for name in ("h", "hasty", "m"):
         scene.wait_offers(name, {"echo", "fails"})
-    yield scene, hostile
+    yield scene, hostile, modern
     scene.stop()
     hostile.stop()
+    modern.stop()
 
 
 @pytest.fixture
@@ -40,6 +43,13 @@ def hostile(served):
     served[1].behave(**PLAIN)
     yield served[1]
     served[1].behave(**PLAIN)
+
+
+@pytest.fixture
+def modern(served):
+    served[2].behave(**MODERN)
+    yield served[2]
+    served[2].behave(**MODERN)
 
 
 # What the server does with a call: how that ends, a part of what the model is told, and how
@@ -82,23 +92,36 @@ CALLS = {
     "cut-bare": ("unavailable", "", 1),
     "cut-lost": ("unavailable", "", 1),
 }
+# There streams are not taken up again.
+MODERN_CALLS = {**CALLS, "cut-1": ("unavailable", "", 1), "cut-3": ("unavailable", "", 1)}
+
+
+def one_call(scene, server, entry, rid, way, answer, calls):
+    expected, part, runs = calls[way]
+    server.behave(tools_call=way, answer=answer)
+    begun = time.monotonic()
+    said, = scene.results([f"{entry}.echo", {"message": rid}], request_id=rid)
+    assert time.monotonic() - begun < 25 * env.SLOW
+    assert scene.invocations(rid) == [(f"{entry}.echo", expected)], said
+    assert said == rid if expected == "ok" else part in said
+    assert len(said) < 3000
+    assert len(server.runs(rid)) == runs
+    server.behave(tools_call="ok")
+    assert scene.results([f"{entry}.echo", {"message": f"{rid}-after"}]) == [f"{rid}-after"]
+    assert len(server.runs(rid)) == runs and len(server.runs(f"{rid}-after")) == 1
 
 
 @pytest.mark.parametrize("answer", ["json", "sse"])
 @pytest.mark.parametrize("way", CALLS)
 def test_calls(scene, hostile, rid, way, answer):
-    expected, part, runs = CALLS[way]
-    hostile.behave(tools_call=way, answer=answer)
-    begun = time.monotonic()
-    said, = scene.results(["h.echo", {"message": rid}], request_id=rid)
-    assert time.monotonic() - begun < 25 * env.SLOW
-    assert scene.invocations(rid) == [("h.echo", expected)], said
-    assert said == rid if expected == "ok" else part in said
-    assert len(said) < 3000
-    assert len(hostile.runs(rid)) == runs
-    hostile.behave(tools_call="ok")
-    assert scene.results(["h.echo", {"message": f"{rid}-after"}]) == [f"{rid}-after"]
-    assert len(hostile.runs(rid)) == runs and len(hostile.runs(f"{rid}-after")) == 1
+    one_call(scene, hostile, "h", rid, way, answer, CALLS)
+
+
+@pytest.mark.parametrize("answer", ["json", "sse"])
+@pytest.mark.parametrize("way", MODERN_CALLS)
+def test_calls_of_the_stateless_era(scene, modern, rid, way, answer):
+    one_call(scene, modern, "m", rid, way, answer, MODERN_CALLS)
+    assert not modern.seen("initialize") and not modern.seen(http="GET")
 
 
 @pytest.mark.parametrize("answer", ["json", "sse"])
@@ -203,8 +226,9 @@ def test_a_probe_says_what_is_wrong(lone, method, way):
         part = ""
     lone.behave(**{method: way})
     begun = time.monotonic()
-    answer = Agwctl().run("tools", "mcp-probe", lone.url, "--timeout", "4", status=expected)
-    assert time.monotonic() - begun < 30 * env.SLOW
+    answer = Agwctl().run("tools", "mcp-probe", lone.url, "--timeout",
+                          "2" if way in ("never", "drip") else "30", status=expected)
+    assert time.monotonic() - begun < 25 * env.SLOW
     assert part in answer.stderr and len(answer.stderr) < 3000
     assert bool(answer.stderr.strip()) is (expected == FAILED)
 
@@ -224,6 +248,38 @@ def test_a_list_without_an_end_is_refused(lone, cursor, most):
     assert "no end" in answer.stderr and len(lone.seen("tools/list")) < most
 
 
+def test_a_stream_is_taken_up_where_it_broke(lone):
+    lone.behave(tools_call="cut-3", answer="sse")
+    Agwctl().run("tools", "mcp-probe", lone.url, "--call", status=FINDING)  # one says it fails
+    taken_up = [one["headers"] for one in lone.seen(http="GET")]
+    assert len(taken_up) == 6 and len(lone.runs()) == 2
+    assert [headers["last-event-id"] for headers in taken_up] == [
+        f"stream-{call}/{place}" for call in (0, 1) for place in (0, 2, 1)]
+
+
+def test_what_changes_nothing_is_asked_again_and_nothing_else_is(lone):
+    lone.behave(tools=["read-it"], tools_call=["reset", "reset", "reset", "ok"])
+    report = Agwctl().json("tools mcp-probe", lone.url, "--call", status=FINDING)
+    ended = {tool["name"]: tool["call"]["status"] for tool in report["tools"]}
+    assert ended == {"echo": "unavailable", "fails": "unavailable", "read-it": "ok"}
+    assert [run["tool"] for run in lone.runs()] == ["echo", "fails", "read-it", "read-it"]
+
+
+def test_a_token_is_sent_with_every_message(lone, directory):
+    environment = {"AGW_TEST_TOKEN": "hidden-in-the-environment", "PATH": "/usr/bin:/bin"}
+    answer = Agwctl(environment=environment).run("tools", "mcp-probe", lone.url, "--bearer-env",
+                                                 "AGW_TEST_TOKEN")
+    assert "hidden" not in answer.stdout + answer.stderr
+    assert {one["headers"].get("authorization") for one in lone.seen()} == {
+        "Bearer hidden-in-the-environment"}
+
+
+def test_no_tools_are_a_diagnostic(lone):
+    lone.behave(tools_list="no-tools")
+    report = Agwctl().json("tools mcp-probe", lone.url)
+    assert report["tools"] == [] and "no tools" in "".join(report["diagnostics"])
+
+
 def test_nothing_that_a_server_says_drives_a_terminal(lone):
     """Agwctl.run() looks at each answer."""
     lone.behave(tools=[HOSTILE + "name"], tools_call="error-evil")
@@ -235,15 +291,20 @@ def test_nothing_that_a_server_says_drives_a_terminal(lone):
 
 def test_what_is_wrong_with_a_list_is_shown_to_administrators(scene, hostile, directory):
     broken = McpMock(directory / "broken", tools_list="error").start()
+    tools = [*scene.gateway.tools["tools"], http_entry("broken", broken.url)]
+
+    def shown(part):
+        scene.rewrite(tools)  # asks anew in the worker that answers
+        entry = scene.tools()["broken"]
+        return entry if part in "".join(entry["diagnostics"]) else None
     try:
-        scene.rewrite([*scene.gateway.tools["tools"], http_entry("broken", broken.url)])
-        entry = wait_until(lambda: next((found for found in [scene.tools()["broken"]]
-                                         if found["diagnostics"]), None),
-                           30 * env.SLOW, "a diagnostic")
-        assert "it went wrong" in json.dumps(entry) and not entry["available"]
+        entry = wait_until(lambda: shown("it went wrong"), 30 * env.SLOW, "a diagnostic")
+        assert not entry["available"] and entry["tools"] == []
+        broken.behave(tools_list="no-tools")
+        wait_until(lambda: shown("no tools"), 30 * env.SLOW, "another diagnostic")
         broken.behave(tools_list="ok")
-        scene.wait_offers("broken", {"echo", "fails"})
-        assert scene.results(["broken.echo", {"message": "well"}]) == ["well"]
+        wait_until(lambda: scene.results(["broken.echo", {"message": "well"}]) == ["well"]
+                   or shown("never"), 30 * env.SLOW, "its tools")
     finally:
         scene.rewrite(scene.gateway.tools["tools"])
         broken.stop()

@@ -121,7 +121,13 @@ def test_agwctl_calls_its_tools(scene, entry):
     assert scene.call(f"{entry}.broken") == ("failed", "this tool is broken")
 
 
-@pytest.mark.parametrize("entry", ["both", "stdio"])
+def test_a_program_tells_that_its_list_has_grown(scene):
+    assert scene.results(["stdio.grow", {}]) == ["grown"]
+    scene.wait_offers("stdio", MODERN_TOOLS | {"grown"}, times=1, timeout=40)
+    assert scene.results(["stdio.grown", {}]) == ["here I am"]
+
+
+@pytest.mark.parametrize("entry", ["both", "bothstdio"])
 def test_a_refresh_finds_what_has_grown(scene, entry):
     assert scene.results([f"{entry}.grow", {}]) == ["grown"]
     scene.rewrite(scene.gateway.tools["tools"])

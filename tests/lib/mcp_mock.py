@@ -45,8 +45,10 @@ VERSION = "io.modelcontextprotocol/protocolVersion"
 
 
 def tool(name, **properties):
+    """One whose name begins with "read" says that it changes nothing."""
     return {"name": name, "description": f"The tool {name}.", "inputSchema": {
-        "type": "object", "properties": {key: {"type": kind} for key, kind in properties.items()}}}
+        "type": "object", "properties": {key: {"type": kind} for key, kind in properties.items()}},
+        "annotations": {"readOnlyHint": name.startswith("read")}}
 
 
 TOOLS = [tool("echo", message="string", ms="integer"), tool("fails")]
@@ -99,6 +101,7 @@ WAYS = {
     "bare": lambda m, r: [{"id": m["id"], "result": r.get("result")}],
     "batch": lambda m, r: [[r]],
     "scalar": lambda m, r: ['"hello"'],
+    "no-tools": lambda m, r: [reply(m, {**r.get("result", {}), "tools": []})],
     "no-object": lambda m, r: [reply(m, [1, 2])],
     "no-content": lambda m, r: [reply(m, {"content": "text", "tools": "many"})],
     "error": lambda m, r: [refusal(m, -32000, "it went wrong")],
