@@ -241,6 +241,7 @@ static int run(const struct options *o, struct config *config,
     if (status != EXIT_FINE)
         return status;
     status = prepare_store(origin, sources, config);
+    malloc_trim(0); /* the supervisor has read and migrated all it ever will */
     if (status != EXIT_FINE)
         listen_close(&listening);
     else if (supervisor_run(&supervisor, &e) != 0)

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@ struct control {
     _Atomic int64_t no_threads;   /* pthread_create() fails */
     _Atomic int64_t clock_ns;     /* added to the wall clock */
     _Atomic int64_t no_digests;   /* OpenSSL finds no SHA-256 by its name */
+    _Atomic int64_t leak;         /* bytes that are lost with each accept4() */
 };
 
 static struct control none;
@@ -47,6 +49,7 @@ static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static int (*real_fsync)(int), (*real_fdatasync)(int);
 static int (*real_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 static int (*real_clock)(clockid_t, struct timespec *);
+static int (*real_accept)(int, struct sockaddr *, socklen_t *, int);
 static void *(*real_fetch)(void *, const char *, const char *);
 
 /* dlsym() itself allocates: what it asks for comes from here and is never freed. */
@@ -110,6 +113,7 @@ __attribute__((constructor)) static void begin(void)
     real_fdatasync = next("fdatasync");
     real_create = next("pthread_create");
     real_clock = next("clock_gettime");
+    real_accept = next("accept4");
     real_fetch = next("EVP_MD_fetch");
     dl_iterate_phdr(find_fcgi, NULL);
     begun = true;
@@ -232,6 +236,16 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 {
     begin();
     return control->no_threads ? EAGAIN : real_create(thread, attributes, run, arg);
+}
+
+int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
+{
+    void *lost;
+
+    begin();
+    if (control->leak > 0 && (lost = real_malloc((size_t)control->leak)) != NULL)
+        memset(lost, 1, (size_t)control->leak);
+    return real_accept(fd, address, size, flags);
 }
 
 void *EVP_MD_fetch(void *library, const char *name, const char *properties)

@@ -7,7 +7,7 @@ import env
 
 FIELDS = ["malloc_at", "malloc_more", "malloc_count", "malloc_failed", "malloc_fcgi", "io_what",
           "io_errno", "io_every", "io_count", "io_failed", "no_threads", "clock_ns",
-          "no_digests"]
+          "no_digests", "leak"]
 WRITES, SYNCS = 1, 2
 
 

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: MIT
 """T45: load for a long time with a fault every ten seconds; memory, descriptors and threads
-must not grow, and all invariants hold at the end. Run by tests/faults/soak."""
+must not grow, and all invariants hold at the end. Run by tests/faults/soak.
+
+Growth of memory is the slope of a straight line (least squares) through samples taken while the
+load runs. The first third warms up and is not looked at: heaps, caches and pools fill, while a
+leak goes on. With SOAK_LEAK=N the gateway then forgets N bytes for each connection, and the
+test must notice that."""
 import errno
 import os
 import pathlib
@@ -22,9 +27,20 @@ from wire import request, stream, together
 
 SECONDS = int(os.environ.get("SOAK_SECONDS", "1800"))
 EVERY = float(os.environ.get("SOAK_FAULT_EVERY", "10"))
-WARM = min(60, SECONDS / 5)
+LEAK = int(os.environ.get("SOAK_LEAK", "0"))
+WARM = SECONDS / 3
+SAMPLE_EVERY = 5
 GROWTH_KIB = 64  # of memory for 10,000 requests
+ENOUGH = 50000   # requests after warming up, to tell that from the ups and downs
 MODELS = ["mock/ok", "echo/echo", "mock/ok", "mock/chunks-5-100", "mock/forbidden"]
+
+
+def slope(samples):
+    """KiB for 10,000 requests, of [(requests, KiB)]."""
+    n = len(samples)
+    x, y = (sum(column) / n for column in zip(*samples))
+    spread = sum((requests - x) ** 2 for requests, _ in samples)
+    return 10000 * sum((requests - x) * (kib - y) for requests, kib in samples) / max(spread, 1)
 
 
 class Soak:
@@ -39,6 +55,8 @@ class Soak:
         self.server = WebServer(self.gateway.directory, self.gateway.socket, "lighttpd")
         self.watched = self.gateway.workers()[0]
         self.faults, self.aside = {}, []
+        self.served, self.counted_to = 0, 0
+        self.samples = []  # (requests, KiB)
 
     def size(self):
         """Resident memory (KiB), descriptors and threads of the watched worker."""
@@ -98,20 +116,29 @@ class Soak:
 
     # -- the run ------------------------------------------------------------------------
 
-    def load(self, seconds, strike=True):
-        end, at = time.monotonic() + seconds, time.monotonic() + EVERY
+    def load(self, seconds):
+        begun = look_at = time.monotonic()
+        strike_at = begun + EVERY
+        self.samples.clear()
         with invariants.Load(self.server.port, clients=10, models=MODELS, streams=0.2) as load:
-            while time.monotonic() < end:
+            while time.monotonic() < begun + seconds:
                 time.sleep(0.2)
-                if strike and time.monotonic() >= at:
+                if time.monotonic() >= strike_at:
                     self.strike()
-                    at = time.monotonic() + EVERY
+                    strike_at = time.monotonic() + EVERY
+                if time.monotonic() >= look_at:
+                    self.samples.append((self.count(), self.size()[0]))
+                    look_at = time.monotonic() + SAMPLE_EVERY
         return load.seen
 
-    def served(self):
+    def count(self):
         """Requests that the watched worker has answered."""
-        return self.gateway.sql("SELECT count(*) AS n FROM audit_event WHERE outcome IS NOT NULL"
-                                " AND process LIKE ?", f"%:{self.watched}:%")[0]["n"]
+        row = self.gateway.sql(
+            "SELECT count(*) AS n, max(seq) AS seq FROM audit_event WHERE outcome IS NOT NULL"
+            " AND process LIKE ? AND seq > ?", f"%:{self.watched}:%", self.counted_to)[0]
+        self.served += row["n"]
+        self.counted_to = row["seq"] or self.counted_to
+        return self.served
 
     def run(self):
         for name in ("failing_disk", "no_threads", "held_lock", "clients_leave", "bad_provider",
@@ -119,22 +146,32 @@ class Soak:
             getattr(self, name)()  # caches and pools fill with the first of each
         self.streams(["chunks-5-100"] * 150)
         seen = self.load(WARM)
-        before, served = self.quiet_size(), self.served()
-        seen.update(self.load(max(5, SECONDS - WARM)))
-        after, served = self.quiet_size(), self.served() - served
+        low, high = (f(kib for _, kib in self.samples) for f in (min, max))
+        print(f"soak: warm after {WARM:.0f} s: {low} to {high} KiB", flush=True)
+        before, answered = self.quiet_size(), self.count()
+        self.shim.leak = LEAK
+        seen.update(self.load(SECONDS - WARM))
+        after, answered = self.quiet_size(), self.count() - answered
         refused = sum(one.status == 503 for one in [*seen.values(), *self.aside])
         figures = invariants.check(
             self.gateway, self.server.port, seen, unrecorded=refused,
             drift_max=2 * self.faults.get("kill_the_other_worker", 0))
-        growth = (after[0] - before[0]) * 10000 / max(served, 1)
+        looked_at, growth = self.samples[-1][0] - self.samples[0][0], slope(self.samples)
         print(f"soak: {SECONDS} s, {len(seen)} requests, faults {self.faults}, {figures}")
-        print(f"soak: the watched worker answered {served}; before and after: memory"
+        print(f"soak: the watched worker answered {answered}; before and after: memory"
               f" {before[0]} {after[0]} KiB, descriptors {before[1]} {after[1]}, threads"
-              f" {before[2]} {after[2]}; growth {growth:.0f} KiB for 10,000 requests")
+              f" {before[2]} {after[2]}")
+        print(f"soak: memory in {len(self.samples)} samples over the last {looked_at} requests:"
+              f" {growth:.0f} KiB more for 10,000 requests")
+        return self.problems(before, after, growth, looked_at)
+
+    def problems(self, before, after, growth, looked_at):
         problems = [line for line in self.gateway.events("worker.exited")
                     if line.get("signal") not in (None, signal.SIGKILL)]
-        if served >= 10000 and growth > GROWTH_KIB:
+        if growth > GROWTH_KIB and LEAK == 0 and looked_at >= ENOUGH:
             problems.append(f"memory grows by {growth:.0f} KiB for 10,000 requests")
+        if growth <= GROWTH_KIB and LEAK > 0:
+            problems.append(f"{LEAK} bytes are lost with each connection, and nobody notices")
         if after[1] > before[1] + 8:
             problems.append("descriptors stay behind")
         if after[2] > before[2] + 2:

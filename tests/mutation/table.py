@@ -515,6 +515,11 @@ LATER = [
      "result == SQLITE_OK ? pages : pages - CHECKPOINT_PAGES + AGAIN_PAGES", "pages", STORE),
     ("a log begun anew is told by its length", "src/store/store.c",
      "log != atomic_load(&store->shared->log_number) || pages < last", "pages < last", STORE),
+    ("an open transaction waits for the gate", "src/store/store.c",
+     "    if (!sqlite3_get_autocommit(db_handle(db)) && !db_roll_back(db))\n"
+     "        return err_set(e, AGW_ESTORE, \"a transaction cannot be rolled back\");\n", "", STORE),
+    ("a rollback needs memory", "src/store/db.c",
+     "if (status == 0 && db_statement(db, rollback, e) == NULL)", "if (0)", STORE),
     ("credentials stay in memory", "src/http/fcgi.c",
      "    wipe_credentials(x);\n    FCGX_Free", "    FCGX_Free", ["integration:test_hardening:secrets"]),
     ("what was read stays in memory", "src/http/fcgi.c",
