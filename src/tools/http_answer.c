@@ -2,8 +2,7 @@
 /* Makes an HTTP answer into a text for a model. */
 #include "tools/http_answer.h"
 
-#include <ctype.h>
-#include <iconv.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,8 +64,9 @@ static bool is_text(const struct http_result *head, const char *body, size_t len
     return false;
 }
 
-/* The names of ISO 8859-1 stand for its superset on the Web (WHATWG Encoding, 4.2). Only these
- * are converted: the C library's converters are many, and some have had holes. */
+/* The names of ISO 8859-1 stand for windows-1252, its superset, on the Web (WHATWG Encoding,
+ * 4.2). Only these are converted, and not by the C library: it would load one of its many
+ * converters, some of which have had holes, into the gateway. */
 static bool is_latin(const char *charset)
 {
     static const char *const names[] = {"iso-8859-1", "iso8859-1", "latin1", "windows-1252",
@@ -78,21 +78,28 @@ static bool is_latin(const char *charset)
     return false;
 }
 
-/* `room` has WIDEST bytes for each. Returns how many it became, 0 = there is no converter. */
+/* `room` has WIDEST bytes for each. Returns how many it became. */
 static size_t from_latin(const char *body, size_t length, char *room)
 {
-    iconv_t converter = iconv_open("UTF-8", "WINDOWS-1252");
-    char *in = (char *)(uintptr_t)body, *out = room;
-    size_t left = length, space = length * WIDEST;
+    static const uint16_t high[] = { /* 0x80 to 0x9f */
+        0x20ac, '?', 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021,
+        0x02c6, 0x2030, 0x0160, 0x2039, 0x0152, '?', 0x017d, '?',
+        '?', 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014,
+        0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, '?', 0x017e, 0x0178};
+    char *out = room;
 
-    if (converter == (iconv_t)-1)
-        return 0;
-    while (left > 0 && iconv(converter, &in, &left, &out, &space) == (size_t)-1) {
-        *out++ = '?'; /* five of its bytes stand for nothing */
-        in++;
-        left--, space--;
+    for (size_t i = 0; i < length; i++) {
+        unsigned char byte = (unsigned char)body[i];
+        unsigned c = byte >= 0x80 && byte < 0xa0 ? high[byte - 0x80] : byte;
+
+        if (c >= 0x800) {
+            *out++ = (char)(0xe0 | c >> 12);
+            *out++ = (char)(0x80 | (c >> 6 & 0x3f));
+        } else if (c >= 0x80) {
+            *out++ = (char)(0xc0 | c >> 6);
+        }
+        *out++ = (char)(c < 0x80 ? c : 0x80 | (c & 0x3f));
     }
-    iconv_close(converter);
     return (size_t)(out - room);
 }
 
@@ -100,13 +107,15 @@ static void put_text(const struct http_result *head, const char *body, size_t le
                      struct tool_result *result)
 {
     char *room = is_latin(head->charset) ? malloc(length * WIDEST + 1) : NULL;
-    size_t made = room == NULL ? 0 : from_latin(body, length, room);
 
-    if (length >= 3 && memcmp(body, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
+    if (room != NULL) {
+        length = from_latin(body, length, room);
+        body = room;
+    } else if (length >= 3 && memcmp(body, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
         body += 3;
         length -= 3;
     }
-    tool_result_put(result, TOOL_OK, made > 0 ? room : body, made > 0 ? made : length, max);
+    tool_result_put(result, TOOL_OK, body, length, max);
     free(room);
 }
 
