@@ -289,6 +289,7 @@ int main(int argc, char **argv)
         report_failed(&report, "no temporary folder: %s", strerror(errno));
         return CANNOT_RUN;
     }
+    report_tmp(&report, s.spec.tmp);
     result = keep_outside(&s, &report);
     tmp_remove(s.spec.tmp);
     return result;

@@ -62,6 +62,11 @@ static void say(const struct report *r, const char *head, const char *format, ..
     va_end(ap);
 }
 
+void report_tmp(struct report *r, const char *path)
+{
+    say(r, "tmp ", "%s", path);
+}
+
 void report_started(struct report *r)
 {
     say(r, "started", "%s", "");
@@ -124,6 +129,16 @@ bool report_has_started(const char *text, char *why, size_t size)
     if (why != NULL && size > 0)
         snprintf(why, size, "%s", last[0] != '\0' ? last : "it ended before the program began");
     return started && last[0] == '\0';
+}
+
+void report_tmp_path(const char *text, char *path, size_t size)
+{
+    char line[LINE_SIZE];
+
+    path[0] = '\0';
+    while (next_line(&text, line))
+        if (strncmp(line, "tmp ", 4) == 0)
+            snprintf(path, size, "%s", line + 4);
 }
 
 /* Splits "name state detail"; false for other lines. */

@@ -3,7 +3,7 @@
  * who started it. No allocation but for JSON; any thread.
  *
  * One line a layer: "landlock applied ABI 7", "user_namespace missing Operation not permitted".
- * Then "started" just before the program begins, or "failed" and why. After the last line the
+ * A line "tmp PATH" names the temporary folder. Then "started" just before the program begins, or "failed" and why. After the last line the
  * file ends.
  */
 #ifndef AGW_SANDBOX_REPORT_H
@@ -48,6 +48,8 @@ struct report {
 };
 void report_layer(struct report *r, enum report_layer layer, enum report_state state,
                   const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Where its temporary folder is, for who has to remove it when the keeper cannot. */
+void report_tmp(struct report *r, const char *path);
 void report_started(struct report *r);
 void report_failed(struct report *r, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -60,6 +62,8 @@ const char *report_lacks(const struct report *r, bool network);
 
 /* Whether the program was started; else, when why is not NULL, what it says about that. */
 bool report_has_started(const char *text, char *why, size_t size);
+/* The temporary folder, "" when none is named. */
+void report_tmp_path(const char *text, char *path, size_t size);
 /* Object: layer -> "applied (ABI 7)", "missing (...)", "unwanted". New reference; NULL when
  * memory is out. */
 json_t *report_json(const char *text);

@@ -432,6 +432,7 @@ static bool reap(struct launch_child *child, int options)
     if (ended == 0)
         return false;
     child->ended = true;
+    child->killed = ended < 0 || !WIFEXITED(status);
     child->status = ended < 0 || !WIFEXITED(status) ? 128 + SIGKILL : WEXITSTATUS(status);
     return true;
 }
@@ -455,6 +456,7 @@ void launch_end(struct launch_child *child)
 {
     struct pollfd watched = {.fd = child->ended_fd, .events = POLLIN};
     int64_t until = clock_mono_ms() + END_MS;
+    char tmp[SANDBOX_TMP_SIZE];
 
     if (child->ended_fd >= 0)
         shutdown(child->ended_fd, SHUT_WR);
@@ -474,6 +476,9 @@ void launch_end(struct launch_child *child)
     }
     permit_wait_end();
     launch_close(&child->ended_fd);
+    report_tmp_path(child->report, tmp, sizeof tmp);
+    if (child->killed)
+        tmp_remove(tmp);
 }
 
 void launch_status_text(int status, char *text, size_t size)

@@ -25,7 +25,7 @@ struct launch_child {
     int in, out, err;    /* the program's stdin, stdout and stderr: our ends, not blocking,
                             close on exec; close one yourself with launch_close() */
     int status;          /* once launch_has_ended(): exit status, 128 + signal */
-    bool ended;
+    bool ended, killed;  /* ... and it is agw-exec itself that was killed */
     size_t fed;          /* bytes of its input that are in its stdin already */
     char report[LAUNCH_REPORT_SIZE]; /* the layers of its sandbox, see sandbox/report.h */
 };

@@ -76,6 +76,8 @@ class Outside:
             shutil.copy(LIB / name, directory / name)
         self.secrets = directory / "secrets"
         self.secrets.mkdir()
+        (directory / "tmp").mkdir()
+        (directory / "tmp").chmod(0o1777)
         self.stack = contextlib.ExitStack()
         self.listener = self.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.unix = self.stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -145,7 +147,7 @@ class Outside:
             done = subprocess.run(
                 argv, input=json.dumps(self.targets(list(attempts))).encode(),
                 capture_output=True, timeout=TIMEOUT, pass_fds=[write], cwd="/",
-                env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}, **self.as_user(missing))
+                env={"TMPDIR": str(self.secrets.parent / "tmp"), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}, **self.as_user(missing))
         finally:
             os.close(write)
             with os.fdopen(read) as end:
@@ -156,6 +158,8 @@ class Outside:
             name, _, rest = line.partition(" ")
             if name == "failed":
                 why = rest
+            elif name == "tmp":
+                self.tmp = pathlib.Path(rest)
             elif name != "started":
                 report[name] = tuple(rest.partition(" ")[::2])
         return done, report, why
@@ -280,7 +284,8 @@ def test_nothing_outlives_a_killed_keeper(outside, missing, victim):
     argv = [word for word in argv if word != "%d"]
     argv.remove("--report")
     outer = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL, cwd="/", **outside.as_user(missing))
+                             stderr=subprocess.DEVNULL, cwd="/",
+                             env={**os.environ, "TMPDIR": str(outside.directory / "tmp")}, **outside.as_user(missing))
     try:
         family, chosen = wait_until(lambda: complete_tree(outer.pid), 60 * env.SLOW, "daemon")
         os.kill(chosen[victim], signal.SIGKILL)
@@ -322,7 +327,8 @@ def test_the_temporary_folder_is_removed(outside):
     for missing in ([], ["namespaces"]):
         done, _, _ = outside.run(missing, command=["/bin/sh", "-c", script])
         folder = done.stdout.decode().strip()
-        assert "agw-tool-" in folder and not os.path.exists(folder)
+        assert "agw-tool-" in folder and str(outside.tmp) == folder
+        assert not os.path.exists(folder)
     assert os.path.exists("/etc/passwd")
 
 
