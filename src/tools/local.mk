@@ -19,6 +19,7 @@ libagw_a_SOURCES += \
   src/tools/mcp_session.c src/tools/mcp_session.h \
   src/tools/mcp_stdio.c \
   src/tools/mcp_tools.c src/tools/mcp_tools.h \
+  src/tools/mcp_watch.c src/tools/mcp_watch.h \
   src/tools/providers.c \
   src/tools/source.c src/tools/source.h \
   src/tools/tool.c src/tools/tool.h \

@@ -104,6 +104,13 @@ static void keep_server(struct mcp_peer *peer, const json_t *info)
     json_text_repair(peer->release);
 }
 
+static bool tells_changes(const json_t *result)
+{
+    const json_t *tools = json_object_get(json_object_get(result, "capabilities"), "tools");
+
+    return json_is_true(json_object_get(tools, "listChanged"));
+}
+
 static int become_legacy(struct mcp_peer *peer)
 {
     *peer = (struct mcp_peer){.era = MCP_LEGACY};
@@ -118,6 +125,7 @@ static int take_discovery(const json_t *result, struct mcp_peer *peer)
         return become_legacy(peer);
     *peer = (struct mcp_peer){.era = MCP_MODERN, .version = MCP_MODERN_VERSION};
     keep_server(peer, json_object_get(meta, META "serverInfo"));
+    peer->tells_changes = tells_changes(result);
     return 0;
 }
 
@@ -209,6 +217,7 @@ int mcp_era_initialized(const struct mcp_answer *answer, struct mcp_peer *peer, 
     snprintf(peer->version, sizeof peer->version, "%s", version);
     snprintf(peer->session_id, sizeof peer->session_id, "%s", answer->session_id);
     keep_server(peer, json_object_get(message->result, "serverInfo"));
+    peer->tells_changes = tells_changes(message->result);
     return 0;
 }
 

@@ -18,6 +18,7 @@ struct mcp_peer {
     char version[16];                    /* of the protocol */
     char session_id[MCP_SESSION_ID_MAX]; /* legacy HTTP, "" = none */
     char name[128], release[64];         /* its own, "" = it does not say */
+    bool tells_changes;                  /* of its list of tools */
 };
 
 /* The parameters of a request: a copy of `params` (NULL = none) with the `_meta` that `peer`'s

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Carries MCP messages over HTTP: a POST each, answered by JSON or by an event stream. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -355,6 +356,33 @@ static int take_document(struct flight *flight)
     return err_set(flight->e, AGW_EUPSTREAM, "it answered something that was not asked");
 }
 
+static int listen_in(void *state, const struct mcp_ask *ask, struct err *e)
+{
+    struct mcp_answer answer = {0};
+    struct flight flight = {.link = state, .ask = ask, .answer = &answer, .e = e, .asides = INT_MIN};
+    struct mcp_headers headers = {0};
+    struct lines lines = {{"Accept: text/event-stream"}, 1};
+    int code = AGW_ENOMEM;
+
+    if (ask->text != NULL)
+        lines = (struct lines){{"Content-Type: application/json",
+                                "Accept: application/json, text/event-stream"}, 2};
+    static_headers(flight.link, &headers);
+    add_lines(&lines, &headers);
+    add_lines(&lines, ask->session);
+    add_lines(&lines, ask->headers);
+    buf_init(&flight.body, MCP_MESSAGE_MAX);
+    if (!headers.failed)
+        code = fly(&flight, ask->text != NULL ? "POST" : "GET", &lines, ask->text);
+    if (code == 0 && flight.stream == NULL)
+        code = err_set(e, AGW_EINVALID, "there is no such stream (HTTP %d)", flight.head.status);
+    mcp_headers_free(&headers);
+    mcp_message_clear(&answer.message);
+    sse_parse_free(&flight.stream);
+    buf_free(&flight.body);
+    return code;
+}
+
 static int exchange(void *state, const struct mcp_ask *ask, struct mcp_answer *answer,
                     struct err *e)
 {
@@ -386,5 +414,6 @@ const struct mcp_transport mcp_http = {
     .close = close_link,
     .connect = connect_link,
     .exchange = exchange,
+    .listen = listen_in,
     .farewell = farewell,
 };

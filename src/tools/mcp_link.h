@@ -65,6 +65,11 @@ struct mcp_transport {
     int (*exchange)(void *link, const struct mcp_ask *ask, struct mcp_answer *answer,
                     struct err *e);
 
+    /* Listens to what the server says unasked, by GET, or by POST of ask->text, until
+     * ask->watch_fd hangs up: AGW_EGONE. AGW_EUPSTREAM (or 0): it broke off; AGW_EINVALID: the
+     * server has nothing of that kind. NULL: what it says comes by itself. */
+    int (*listen)(void *link, const struct mcp_ask *ask, struct err *e);
+
     /* Ends a session that the server keeps; may be NULL. */
     void (*farewell)(void *link, const struct mcp_headers *session);
 

@@ -11,6 +11,7 @@
 
 #include "net/http_client.h"
 #include "tools/mcp_era.h"
+#include "tools/mcp_watch.h"
 #include "util/clock.h"
 #include "util/json_memory.h"
 #include "util/permit.h"
@@ -25,6 +26,7 @@ enum {
 struct mcp_session {
     const struct mcp_transport *transport;
     void *link;
+    struct mcp_watch *watch; /* NULL: what the server says comes by itself */
     _Atomic json_int_t next_id;
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t settled;
@@ -59,6 +61,14 @@ struct mcp_session *mcp_session_new(const struct config_tool *config,
         return NULL;
     }
     atomic_init(&session->next_id, 1);
+    if (session->transport->listen != NULL &&
+        (session->watch = mcp_watch_new(session->transport, session->link, listener,
+                                        &session->next_id)) == NULL) {
+        session->transport->close(session->link);
+        free(session);
+        err_set(e, AGW_ENOMEM, "memory is out");
+        return NULL;
+    }
     pthread_mutex_init(&session->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -74,6 +84,7 @@ void mcp_session_close(struct mcp_session **slot)
 
     if (session == NULL)
         return;
+    mcp_watch_free(&session->watch);
     if (session->open && session->peer.session_id[0] != '\0' &&
         session->transport->farewell != NULL) {
         mcp_era_session_headers(&session->peer, &headers);
@@ -295,6 +306,8 @@ static int open_session(struct mcp_session *session, struct terms *terms, int64_
     } else if (code == AGW_EUPSTREAM) {
         session->peer.era = MCP_UNKNOWN;
     }
+    if (session->watch != NULL)
+        mcp_watch_turn(session->watch, code == 0 ? &terms->peer : NULL);
     pthread_cond_broadcast(&session->settled);
     pthread_mutex_unlock(&session->lock);
     return code;

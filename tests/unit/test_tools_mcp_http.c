@@ -29,7 +29,9 @@ enum mood {
     CUT,           /* legacy; the stream breaks, and is taken up by GET */
     FORGETFUL,     /* legacy; forgets its sessions whenever `epoch` changes */
     ASKING,        /* legacy; asks for a ping before it answers */
-    SILENT         /* modern; never answers a call */
+    SILENT,        /* modern; never answers a call */
+    TELLING,       /* legacy, tells of changes by a stream that is held open */
+    MODERN_TELLING
 };
 
 /* What a server has seen, a line each: "POST tools/call", "GET", "DELETE". */
@@ -78,7 +80,7 @@ static bool has(const struct mock_request *request, const char *header)
 static bool is_modern(const struct scene *scene)
 {
     return scene->mood == MODERN || scene->mood == BROKEN || scene->mood == PICKY ||
-           scene->mood == SILENT;
+           scene->mood == SILENT || scene->mood == MODERN_TELLING;
 }
 
 static void send_json(struct mock_conn *conn, int status, const char *headers, json_t *message)
@@ -118,9 +120,11 @@ static json_t *result_of(const struct scene *scene, const char *method, const js
                                                          "word"));
 
     if (strcmp(method, "server/discover") == 0)
-        return json_pack("{s:[s]}", "supportedVersions", "2026-07-28");
+        return json_pack("{s:[s],s:{s:{s:b}}}", "supportedVersions", "2026-07-28",
+                         "capabilities", "tools", "listChanged", scene->mood == MODERN_TELLING);
     if (strcmp(method, "initialize") == 0)
-        return json_pack("{s:s,s:{}}", "protocolVersion", "2025-06-18", "capabilities");
+        return json_pack("{s:s,s:{s:{s:b}}}", "protocolVersion", "2025-06-18", "capabilities",
+                         "tools", "listChanged", scene->mood == TELLING);
     if (strcmp(method, "tools/list") == 0)
         return json_pack("{s:[{s:s,s:{s:{s:{s:s,s:s}}}},{s:s,s:{s:b}}]}", "tools", "name", "t",
                          "inputSchema", "properties", "word", "type", "string",
@@ -187,6 +191,18 @@ static bool take_call(struct scene *scene, struct mock_conn *conn,
     return false;
 }
 
+/* Tells of a change, and says nothing more until the client leaves. */
+static bool tell(struct scene *scene, struct mock_conn *conn)
+{
+    mock_head(conn, 200, "text/event-stream", true);
+    send_event(conn, "", json_pack("{s:s,s:s}", "jsonrpc", "2.0", "method",
+                                   "notifications/tools/list_changed"));
+    while (!mock_sleep(conn, 100))
+        ;
+    see(scene, "hang-up", "");
+    return false;
+}
+
 static bool take_message(struct scene *scene, struct mock_conn *conn,
                          const struct mock_request *request, const json_t *message)
 {
@@ -208,6 +224,8 @@ static bool take_message(struct scene *scene, struct mock_conn *conn,
             send_json(conn, 400, "", error_to(id, -32000, "no session"));
         return true;
     }
+    if (strcmp(method, "subscriptions/listen") == 0)
+        return tell(scene, conn);
     scene->lists += strcmp(method, "tools/list") == 0;
     reply = reply_to(id, result_of(scene, method, json_object_get(message, "params")));
     if (strcmp(method, "tools/call") == 0)
@@ -236,6 +254,8 @@ static bool serve(struct mock_conn *conn, const struct mock_request *request, vo
     }
     if (strncmp(request->head, "GET ", 4) == 0) {
         see(scene, "GET", has(request, "Last-Event-ID: event-1") ? "event-1" : "anew");
+        if (scene->mood == TELLING)
+            return tell(scene, conn);
         mock_head(conn, 200, "text/event-stream", true);
         send_event(conn, "id: event-2\n",
                    reply_to(scene->waiting, result_of(scene, "tools/call", NULL)));
@@ -395,6 +415,39 @@ static void nothing_runs_twice_that_may_not(void **state)
     scene_close(&s);
 }
 
+/* A stream of its own tells of changes, and ends with the client. */
+static void changes_are_told(void **state)
+{
+    static const struct {
+        enum mood mood;
+        const char *line;
+    } rows[] = {{TELLING, "GET anew"}, {MODERN_TELLING, "POST subscriptions/listen"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int64_t until = clock_mono_ms() + LONG_MS;
+        struct scene s;
+        int changes = 0;
+
+        scene_open(&s, rows[i].mood);
+        list(&s);
+        while (changes == 0 && clock_mono_ms() < until) {
+            usleep(10000);
+            pthread_mutex_lock(&s.lock);
+            changes = s.changes;
+            pthread_mutex_unlock(&s.lock);
+        }
+        assert_int_equal(changes, 1);
+        assert_int_equal(count(&s, rows[i].line), 1);
+        assert_true(call_well(&s));
+        scene_leave(&s);
+        while (count(&s, "hang-up") == 0 && clock_mono_ms() < until)
+            usleep(10000);
+        assert_int_equal(count(&s, "hang-up"), 1);
+        scene_close(&s);
+    }
+}
+
 struct caller {
     struct scene *scene;
     bool good;
@@ -496,6 +549,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_era),
         cmocka_unit_test(nothing_runs_twice_that_may_not),
+        cmocka_unit_test(changes_are_told),
         cmocka_unit_test(a_session_is_begun_once),
         cmocka_unit_test(time_and_clients_end),
         cmocka_unit_test(what_cannot_be_reached_says_why),
