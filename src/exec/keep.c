@@ -115,15 +115,15 @@ static void end_all(bool init)
     pid_t ended;
 
     for (;;) {
-        if (init)
-            kill(-1, SIGKILL);
-        else
-            kill_descendants();
         do
             ended = waitpid(-1, NULL, WNOHANG);
         while (ended > 0 || (ended < 0 && errno == EINTR));
         if (ended < 0)
             return; /* no child is left */
+        if (init)
+            kill(-1, SIGKILL);
+        else
+            kill_descendants();
         nanosleep(&pause, NULL);
         if (pause.tv_nsec < PAUSE_MAX_NS)
             pause.tv_nsec *= 2;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "exec/keep.h"
@@ -220,14 +221,29 @@ static void close_own_ends(const struct report *report)
         close(fd);
 }
 
+/* Kernels before 5.9 have no close_range(). */
+static void close_from(unsigned first, unsigned last)
+{
+    if (syscall(SYS_close_range, first, last, 0) == 0)
+        return;
+    for (unsigned fd = first; fd <= last && fd < FDS_MAX; fd++)
+        close((int)fd);
+}
+
 /* Whatever else the caller had open is not for the program. */
 static void close_others(const struct settings *s)
 {
-    long max = sysconf(_SC_OPEN_MAX);
+    unsigned next = STDERR_FILENO + 1;
+    int kept[] = {s->report < s->control ? s->report : s->control,
+                  s->report < s->control ? s->control : s->report, INT_MAX};
 
-    for (int fd = STDERR_FILENO + 1; fd < (max > FDS_MAX ? FDS_MAX : max); fd++)
-        if (fd != s->report && fd != s->control)
-            close(fd);
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        if (kept[i] < (int)next)
+            continue;
+        if (kept[i] > (int)next)
+            close_from(next, (unsigned)kept[i] - 1);
+        next = (unsigned)kept[i] + 1;
+    }
 }
 
 /* The parent of the program, in the same namespaces. `life` ends when its own parent does. */
