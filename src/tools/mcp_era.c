@@ -221,15 +221,19 @@ int mcp_era_initialized(const struct mcp_answer *answer, struct mcp_peer *peer, 
     return 0;
 }
 
-bool mcp_era_is_lost(const struct mcp_peer *peer, const struct mcp_answer *answer)
+enum mcp_agreement mcp_era_agreement(const struct mcp_peer *peer,
+                                     const struct mcp_answer *answer)
 {
     const struct mcp_message *message = &answer->message;
     bool is_error = message->whole != NULL && message->kind == MCP_ERROR;
+    bool is_general = is_error && message->code == MCP_SERVER_ERROR;
 
-    if (peer->era == MCP_MODERN)
-        return (is_error && message->code == MCP_VERSION_UNSUPPORTED) ||
-               (answer->status == 400 && (!is_error || message->code == MCP_SERVER_ERROR));
-    return peer->session_id[0] != '\0' &&
-           (answer->status == 404 ||
-            (answer->status == 400 && is_error && message->code == MCP_SERVER_ERROR));
+    if (peer->era == MCP_MODERN) {
+        if (is_error && message->code == MCP_VERSION_UNSUPPORTED)
+            return MCP_LOST;
+        return answer->status == 400 && (!is_error || is_general) ? MCP_DOUBTED : MCP_KEPT;
+    }
+    if (peer->session_id[0] == '\0')
+        return MCP_KEPT;
+    return answer->status == 404 || (answer->status == 400 && is_general) ? MCP_LOST : MCP_KEPT;
 }

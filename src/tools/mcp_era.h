@@ -38,8 +38,11 @@ int mcp_era_discovered(const struct mcp_answer *answer, struct mcp_peer *peer, s
 /* Judges the answer to initialize. */
 int mcp_era_initialized(const struct mcp_answer *answer, struct mcp_peer *peer, struct err *e);
 
-/* Whether the answer means that the server no longer knows the session, or no longer speaks
- * what was agreed upon: nothing was run, and an agreement is to be made anew. */
-bool mcp_era_is_lost(const struct mcp_peer *peer, const struct mcp_answer *answer);
+/* What the answer says of the agreement: it holds; it may be with another server by now, which
+ * may or may not have run what it was asked; or the server no longer knows the session or the
+ * revision, and has run nothing. If it is not kept another one is to be made. */
+enum mcp_agreement { MCP_KEPT, MCP_DOUBTED, MCP_LOST };
+enum mcp_agreement mcp_era_agreement(const struct mcp_peer *peer,
+                                     const struct mcp_answer *answer);
 
 #endif

@@ -411,10 +411,15 @@ static int conclude(struct mcp_session *session, const struct mcp_request *reque
                     const struct letter *letter, const struct mcp_answer *answer, int code,
                     struct mcp_reply *reply, bool *again, struct err *e)
 {
-    if (code == 0 && mcp_era_is_lost(&letter->terms->peer, answer)) {
+    enum mcp_agreement agreement =
+        code == 0 ? mcp_era_agreement(&letter->terms->peer, answer) : MCP_KEPT;
+
+    if (agreement != MCP_KEPT) {
         lose(session, letter->terms);
-        *again = true;
-        return err_set(e, AGW_EUNAVAILABLE, "its server no longer knows the session (HTTP %d)",
+        *again = agreement == MCP_LOST || request->repeatable;
+        return err_set(e, agreement == MCP_LOST ? AGW_EUNAVAILABLE : AGW_EUPSTREAM,
+                       "its server no longer knows %s (HTTP %d)",
+                       agreement == MCP_LOST ? "the session" : "what was agreed upon",
                        answer->status);
     }
     if (code == 0)

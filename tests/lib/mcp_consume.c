@@ -70,7 +70,7 @@ static void use_as_agreement(const struct mcp_message *message)
             assert_clean(e.message);
         if (mcp_era_initialized(&answer, &peer, &e) == 0)
             assert(peer.era == MCP_LEGACY && peer.version[0] != '\0');
-        mcp_era_is_lost(&peer, &answer);
+        assert(mcp_era_agreement(&peer, &answer) <= MCP_LOST);
     }
 }
 

@@ -252,6 +252,7 @@ static void check_agreement(const json_t *row, int code, const struct mcp_peer *
 
 static void check_era(const json_t *row)
 {
+    static const char *const agreements[] = {"kept", "doubted", "lost"};
     const char *asked = text_of(row, "asked"), *session = text_of(row, "session");
     struct mcp_answer answer;
     struct mcp_peer peer = {0};
@@ -266,7 +267,7 @@ static void check_era(const json_t *row)
     } else {
         peer.era = strcmp(asked, "modern") == 0 ? MCP_MODERN : MCP_LEGACY;
         snprintf(peer.session_id, sizeof peer.session_id, "%s", session ? session : "");
-        if (mcp_era_is_lost(&peer, &answer) != json_is_true(json_object_get(row, "lost")))
+        if (strcmp(agreements[mcp_era_agreement(&peer, &answer)], text_of(row, "agreement")) != 0)
             fail_msg("%s", text_of(row, "name"));
     }
     mcp_message_clear(&answer.message);
