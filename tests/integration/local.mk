@@ -23,6 +23,7 @@ integration_files = \
   tests/integration/test_frameworks.py \
   tests/integration/test_hardening.py \
   tests/integration/test_hostile_requests.py \
+  tests/integration/test_http_tools.py \
   tests/integration/test_invariant.py \
   tests/integration/test_json_schema.py \
   tests/integration/test_keys.py \
