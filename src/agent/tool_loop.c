@@ -224,7 +224,7 @@ static int relax_choice(struct loop *loop)
     if (choice == NULL || (word != NULL && strcmp(word, "required") != 0))
         return 0;
     allowed = json_object_get(choice, "allowed_tools");
-    if (allowed == NULL)
+    if (!json_is_object(allowed))
         return json_object_set_new(loop->body, "tool_choice", json_string("auto"));
     copy = json_deep_copy(choice);
     status = json_object_set_new(json_object_get(copy, "allowed_tools"), "mode",

@@ -53,6 +53,7 @@ static void hang(const struct tool_call *call, struct tool_result *result)
 
 static void meet_others(void)
 {
+    usleep(20000);
     for (int i = 0; i < 3000 && atomic_load(&now->peak) < now->meet; i++)
         usleep(10000);
 }

@@ -9,12 +9,10 @@
 #include "agent/run.h"
 #include "mock_http.h"
 
-enum { LOOP_SCENE_SENT_MAX = 48 };
-
-/* The tools of tools.yaml in the scene, all local: "echo" gives its arguments back, "fail"
- * fails, "nap" waits until `meet` calls run at once, "hang" until its deadline or the client's
- * leaving, "leave" makes the client leave and hangs, "gone" finds that it has left, "big" gives a long text, "secret" is denied by policy, "strict"
- * wants {"city": text}. */
+/* The tools of tools.yaml in the scene, all local: "echo" gives its arguments back, "fail" fails,
+ * "nap" sleeps a little and waits until `meet` calls run at once, "hang" until its deadline or the
+ * client's leaving, "leave" makes the client leave and hangs, "gone" finds that it has left, "big"
+ * gives a long text, "secret" is denied by policy, "strict" wants {"city": text}. */
 struct loop_scene {
     /* set before loop_scene_run() */
     const char *agent;         /* members of its entry beside name, model, upstream and tools */

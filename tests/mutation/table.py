@@ -23,6 +23,7 @@ PROOF = ["test_store_audit_rows", "test_store_audit_failures", "test_store_audit
 OPEN = ["test_store_audit_failures", "test_policy_audit"]
 OVERRIDES = ["test_store_overrides"]
 STORE = ["test_store_store"]
+LOOP = ["test_agent_tool_loop"]
 
 POLICY = [
     ("the key's deny list is not asked", "src/policy/decide.c",
@@ -339,7 +340,10 @@ SERVED = [
      "if (name_length > (size_t)(end - p) || *length > (size_t)(end - p) - name_length)",
      "if (name_length > (size_t)(end - p))", ["fuzz_records"]),
     ("clients retry what will not heal", "src/http/response.c",
-     "if (!info->retry && wait <= 0) {", "if (false) {", ["test_http_response"]),
+     "if ((!info->retry && wait <= 0) || (e != NULL && e->no_retry)) {", "if (false) {",
+     ["test_http_response"]),
+    ("clients have tools called again", "src/http/response.c",
+     " || (e != NULL && e->no_retry)) {", ") {", ["test_http_response"]),
     ("private detail reaches the client", "src/http/response.c",
      "e != NULL && e->is_public && e->message[0] != '\\0'", "e != NULL && e->message[0] != '\\0'",
      ["test_http_response"]),
@@ -375,7 +379,7 @@ SERVED = [
      ["test_upstream_select", "test_upstream_chat_call"]),
     ("the total deadline is not kept", "src/upstream/chat_call.c",
      "if (remaining(chat) <= 0) {", "if (remaining(chat) < -1000000) {",
-     ["test_upstream_deadlines", "test_upstream_select"]),
+     ["test_upstream_deadlines", "test_upstream_select"] + LOOP),
     ("a credential is quoted", "src/upstream/chat_call.c",
      "if (entry_leaks(entry, chat->e->message))", "if (false)",
      ["test_upstream_chat_call", "test_upstream_select", "test_upstream_deadlines"]),
@@ -531,7 +535,39 @@ LATER = [
      ["test_util_secret"]),
 ]
 
-MUTATIONS = POLICY + AUDITED + STORED + SERVED + LATER
+LOOPED = [
+    ("an agent's loop reaches tools that are not its own", "src/agent/tool_round.c",
+     ".unknown = true,", ".unknown = false,", LOOP),
+    ("an agent's loop offers denied tools", "src/agent/toolbox.c",
+     "if (invoke_allows(run->caller, box->tools.tools[i]) &&", "if (", LOOP),
+    ("a client's tool may have an agent's name", "src/agent/toolbox.c",
+     "if (tool_list_find(&box->tools, name) != NULL)", "if (false)", LOOP),
+    ("a mixed turn goes on in the loop", "src/agent/tool_turn.c",
+     "turn->count > 0 && turn->client_count == 0 &&", "turn->count > 0 &&", LOOP),
+    ("the loop makes calls that were cut off", "src/agent/tool_turn.c",
+     "turn->client_count == 0 && !is_cut(turn);", "turn->client_count == 0;", LOOP),
+    ("the loop has one round too many", "src/agent/tool_loop.c",
+     "if (rounds == spec->max_tool_hops)", "if (rounds > spec->max_tool_hops)", LOOP),
+    ("the loop forces each call", "src/agent/tool_loop.c",
+     "if (status == 0 && relax_choice(loop) != 0)", "if (false)", LOOP),
+    ("the loop's client that left is no reason to end", "src/agent/tool_round.c",
+     "if (code == 0 && result->status == TOOL_CANCELLED)", "if (false)", LOOP),
+    ("the loop makes all calls at once", "src/agent/tool_round.c",
+     "round->in_turn ? 1 : TOOL_ROUND_PARALLEL", "round->in_turn ? 8 : TOOL_ROUND_PARALLEL", LOOP),
+    ("a long turn of the loop runs whole", "src/agent/tool_round.c",
+     "if (work.count > TOOL_ROUND_CALLS_MAX)", "if (false)", LOOP),
+    ("what the loop adds has no bound", "src/agent/tool_loop.c",
+     "if (loop->added > loop->run->added_max)", "if (false)", LOOP),
+    ("the loop counts running usage twice", "src/agent/tool_loop.c",
+     "    json_decref(loop->latest);\n    loop->latest = json_incref(usage);",
+     "    hop_usage_merge(&loop->reported, usage);", LOOP),
+    ("calls of the loop share ids", "src/agent/turn_call.c",
+     "good = strcmp(turn_call_id(other), id) != 0;", ";", LOOP + ["fuzz_turn"]),
+    ("a tool of the loop has its own time only", "src/agent/tool_round.c",
+     ".deadline_ms = deadline == INT64_MAX ? 0 : deadline", ".deadline_ms = 0", LOOP),
+]
+
+MUTATIONS = POLICY + AUDITED + STORED + SERVED + LATER + LOOPED
 
 # What no test notices, and why none needs to. doc/TESTING.md tells the same.
 SURVIVORS = {
@@ -547,6 +583,4 @@ SURVIVORS = {
         "changes nothing: behind a path is its end or '?', and neither is a hexadecimal digit",
     "a record of another request is taken":
         "seen only by connections that are refused; libfcgi reads those that are served",
-    "the total deadline is not kept":
-        "a retry that would begin after the deadline is not waited for, so the check is a second one",
 }

@@ -267,7 +267,7 @@ static void calls_run_side_by_side_but_not_all_at_once(void **state)
 
 static void one_after_the_other_where_that_is_asked_for(void **state)
 {
-    char *many = many_calls(5, "echo");
+    char *many = many_calls(5, "nap");
     const char *turns[] = {many, TEXT("ok"), NULL};
     struct loop_scene s = {.request = "{" HI ",\"parallel_tool_calls\":false}", .turns = turns};
 
