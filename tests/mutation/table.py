@@ -566,8 +566,49 @@ LOOPED = [
     ("a tool of the loop has its own time only", "src/agent/tool_round.c",
      ".deadline_ms = deadline == INT64_MAX ? 0 : deadline", ".deadline_ms = 0", LOOP),
 ]
+REACH = ["test_net_http_reach", "test_tools_http_tool"]
+PLACED = ["test_tools_http_text"]
 
-MUTATIONS = POLICY + AUDITED + STORED + SERVED + LATER + LOOPED
+TOOLS = [
+    ("a tool reaches any address", "src/net/http_client.c",
+     "if (t->call->reach == HTTP_REACH_PUBLIC)", "if (false)", REACH),
+    ("connections are shared between reaches", "src/net/http_pool.c",
+     "at > 0 && pool->idle[at - 1]->reach != reach; at--)", "at > 0 && false; at--)", REACH),
+    ("an address in another is not looked at", "src/net/http_address.c",
+     "            return ipv4_problem(address + 12);\n    while",
+     "            return NULL;\n    while", ["test_net_http_address"]),
+    ("the second half of 172.16/12 is public", "src/net/http_address.c",
+     '{{172, 16}, 12, "private"}', '{{172, 16}, 13, "private"}', ["test_net_http_address"]),
+    ("a tool's request is sent again", "src/tools/http_tool.c",
+     ".once = true", ".once = false", ["test_tools_http_tool"]),
+    ("a request may be sent twice", "src/net/http_client.c",
+     "if (t->call->once && t->result->connected)", "if (false)", REACH),
+    ("a slash stays in a path", "src/tools/http_template.c",
+     'strchr("-._~", c)', 'strchr("-._~/", c)', PLACED),
+    ("a value climbs", "src/tools/http_template.c",
+     "if (is_path && climbs(text, length))", "if (false)", PLACED),
+    ("a segment may be empty", "src/tools/http_template.c",
+     "(url->length == before || ", "(", PLACED),
+    ("two values make two dots", "src/tools/http_template.c",
+     "is_dots(url->data + before, url->length - before)", "false", PLACED),
+    ("a header breaks", "src/tools/http_template.c",
+     "if (piece.is_name && has_control(text, length))", "if (false)", PLACED),
+    ("a secret header is a template", "src/tools/http_template.c",
+     "while (!header->expanded && template_next", "while (template_next", PLACED),
+    ("what is placed is sent again", "src/tools/http_template.c",
+     "    if (template_names(tool->url, name))\n        return true;", "", PLACED),
+    ("a redirect is a result", "src/tools/http_answer.c",
+     "if (head->status < 200 || head->status > 299)",
+     "if (head->status < 200 || head->status > 399)", PLACED),
+    ("a quoted credential is passed on", "src/tools/http_tool.c",
+     "else if (quotes_secret(config, &x->answer))", "else if (false)",
+     ["test_tools_http_tool"]),
+    ("a program starts without its input", "src/tools/launch.c",
+     "child->fed = fill(pipes[PIPE_IN][1], p->input, p->length);", "child->fed = fill(-1, NULL, 0);",
+     ["test_tools_launch"]),
+]
+
+MUTATIONS = POLICY + AUDITED + STORED + SERVED + LATER + LOOPED + TOOLS
 
 # What no test notices, and why none needs to. doc/TESTING.md tells the same.
 SURVIVORS = {
