@@ -60,8 +60,10 @@ EXTRA_DIST += tests/cases/mcp/content.json tests/cases/mcp/eras.json \
   tests/cases/mcp/headers.json tests/cases/mcp/lists.json tests/cases/mcp/messages.json
 
 unit_tests += tests/unit/test_tools_mcp_stdio
-tests_unit_test_tools_mcp_stdio_SOURCES = tests/unit/test_tools_mcp_stdio.c
-tests_unit_test_tools_mcp_stdio_CPPFLAGS = $(AM_CPPFLAGS) -DAGW_BUILD_DIR='"$(abs_top_builddir)"'
+tests_unit_test_tools_mcp_stdio_SOURCES = tests/unit/test_tools_mcp_stdio.c $(inject)
+tests_unit_test_tools_mcp_stdio_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib \
+  -DAGW_BUILD_DIR='"$(abs_top_builddir)"'
+tests_unit_test_tools_mcp_stdio_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
 EXTRA_tests_unit_test_tools_mcp_stdio_DEPENDENCIES = agw-exec$(EXEEXT)
 
 unit_tests += tests/unit/test_tools_mcp_http

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "inject.h"
 #include "tools/mcp.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -90,6 +91,7 @@ struct scene {
     struct tool tool;
     void *state;
     atomic_int changes;
+    enum tool_status status;
 };
 
 static void on_change(void *arg)
@@ -344,6 +346,53 @@ static void nothing_is_left_of_who_wants_to_stay(void **state)
     scene_close(&s);
 }
 
+/* ---- memory ---- */
+
+/* A list and a call, with whatever fails. */
+static void use_a_server(void *arg)
+{
+    struct scene *s = arg;
+    struct tool_offers offers = {0};
+    struct tool_call one = {.tool = &s->tool, .arguments = NULL, .call_id = "c",
+                            .request_id = "r", .max_result = 1000, .watch_fd = -1,
+                            .deadline_ms = clock_mono_ms() + LONG_MS};
+    struct tool_result result = {0};
+    json_t *arguments = json_pack("{s:s}", "word", "hello"), *object = json_pack("{}");
+    struct err e = {0};
+
+    one.arguments = arguments;
+    s->state = mcp_provider.open(&s->config, on_change, &s->changes, &e);
+    if (s->state != NULL) {
+        mcp_provider.list(s->state, clock_mono_ms() + LONG_MS, &offers, &e);
+        mcp_provider.call(s->state, &one, &result);
+        mcp_provider.describe(s->state, object);
+        mcp_provider.close(s->state);
+    }
+    s->status = result.status;
+    tool_offers_clear(&offers);
+    tool_result_clear(&result);
+    json_decref(arguments);
+    json_decref(object);
+}
+
+static void it_ended_in_a_known_way(void *arg)
+{
+    const struct scene *s = arg;
+
+    assert_true(s->status == TOOL_OK || s->status == TOOL_UNAVAILABLE ||
+                s->status == TOOL_FAILED);
+}
+
+static void memory_may_run_out(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_open(&s, NULL);
+    scene_close(&s);
+    assert_true(inject_each(INJECT_MEMORY, use_a_server, it_ended_in_a_known_way, &s) > 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +404,7 @@ int main(void)
         cmocka_unit_test(what_cannot_begin_says_why),
         cmocka_unit_test(shy_servers_are_asked_in_the_old_way),
         cmocka_unit_test(nothing_is_left_of_who_wants_to_stay),
+        cmocka_unit_test(memory_may_run_out),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
