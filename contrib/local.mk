@@ -70,7 +70,7 @@ install-data-local:
 	  if test -e "$$target"; then echo "$$target is kept"; \
 	  else $(INSTALL) -m 0640 '$(srcdir)'/$$sample "$$target"; fi || exit 1; \
 	done
-	test -e '$(DESTDIR)$(confdir)/agents' || \
+	test -e '$(DESTDIR)$(confdir)/agents' || test -L '$(DESTDIR)$(confdir)/agents' || \
 	  ln -s '$(pkgdatadir)/agents' '$(DESTDIR)$(confdir)/agents'
 
 # What was edited stays.

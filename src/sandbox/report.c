@@ -131,14 +131,16 @@ bool report_has_started(const char *text, char *why, size_t size)
     return started && last[0] == '\0';
 }
 
-void report_tmp_path(const char *text, char *path, size_t size)
+void report_take_tmp(char *text, char *path, size_t size)
 {
+    const char *rest = text;
     char line[LINE_SIZE];
 
     path[0] = '\0';
-    while (next_line(&text, line))
-        if (strncmp(line, "tmp ", 4) == 0)
-            snprintf(path, size, "%s", line + 4);
+    if (!next_line(&rest, line) || strncmp(line, "tmp ", 4) != 0)
+        return;
+    snprintf(path, size, "%s", line + 4);
+    memmove(text, rest, strlen(rest) + 1);
 }
 
 /* Splits "name state detail"; false for other lines. */

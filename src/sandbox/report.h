@@ -3,7 +3,7 @@
  * who started it. No allocation but for JSON; any thread.
  *
  * One line a layer: "landlock applied ABI 7", "user_namespace missing Operation not permitted".
- * A line "tmp PATH" names the temporary folder. Then "started" just before the program begins, or "failed" and why. After the last line the
+ * A first line "tmp PATH" names the temporary folder. Last comes "started" just before the program begins, or "failed" and why. After the last line the
  * file ends.
  */
 #ifndef AGW_SANDBOX_REPORT_H
@@ -62,8 +62,8 @@ const char *report_lacks(const struct report *r, bool network);
 
 /* Whether the program was started; else, when why is not NULL, what it says about that. */
 bool report_has_started(const char *text, char *why, size_t size);
-/* The temporary folder, "" when none is named. */
-void report_tmp_path(const char *text, char *path, size_t size);
+/* Takes the temporary folder, which the first line names, out of the text; "" when none is. */
+void report_take_tmp(char *text, char *path, size_t size);
 /* Object: layer -> "applied (ABI 7)", "missing (...)", "unwanted". New reference; NULL when
  * memory is out. */
 json_t *report_json(const char *text);

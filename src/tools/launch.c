@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "sandbox/report.h"
-#include "sandbox/sandbox.h"
 #include "util/arena.h"
 #include "util/clock.h"
 #include "util/permit.h"
@@ -357,6 +356,7 @@ static int start_planned(const struct plan *p, int64_t deadline_ms, struct launc
 {
     int pipes[PIPES][2], problem;
     char why[256] = "it takes too long to start";
+    bool complete;
 
     if (make_pipes(pipes) != 0) {
         problem = errno;
@@ -376,8 +376,9 @@ static int start_planned(const struct plan *p, int64_t deadline_ms, struct launc
     child->out = pipes[PIPE_OUT][0];
     child->err = pipes[PIPE_ERR][0];
     child->ended_fd = pipes[PIPE_CONTROL][1];
-    if (await_report(pipes[PIPE_REPORT][0], deadline_ms, child) &&
-             report_has_started(child->report, why, sizeof why))
+    complete = await_report(pipes[PIPE_REPORT][0], deadline_ms, child);
+    report_take_tmp(child->report, child->tmp, sizeof child->tmp);
+    if (complete && report_has_started(child->report, why, sizeof why))
         why[0] = '\0';
     close(pipes[PIPE_REPORT][0]);
     if (why[0] == '\0')
@@ -386,20 +387,39 @@ static int start_planned(const struct plan *p, int64_t deadline_ms, struct launc
     return err_set(p->e, AGW_EUNAVAILABLE, "%s", why);
 }
 
+/* To be ended with arena_free(), also after an error. */
+static int begin(struct plan *p, const struct config_tool *tool, struct err *e)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, find_launcher);
+    *p = (struct plan){.arena = arena_new(PLAN_MAX), .tool = tool, .e = e};
+    if (p->arena == NULL)
+        return no_memory(p);
+    arena_keep_secret(p->arena); /* variables with tokens */
+    return resolve(p);
+}
+
+int launch_check(const struct config_tool *tool, struct err *e)
+{
+    struct plan p;
+    int status = begin(&p, tool, e);
+
+    arena_free(&p.arena);
+    if (status == 0 && access(launcher, X_OK) != 0)
+        status = err_set(e, AGW_EUNAVAILABLE, "cannot run %s: %s", launcher, strerror(errno));
+    return status;
+}
+
 int launch_start(const struct config_tool *tool, int64_t cpu_s, int64_t deadline_ms,
                  const char *input, size_t length, struct launch_child *child, struct err *e)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct plan p = {.arena = arena_new(PLAN_MAX), .tool = tool, .input = input,
-                     .length = length, .e = e};
-    int status;
+    struct plan p;
+    int status = begin(&p, tool, e);
 
+    p.input = input;
+    p.length = length;
     *child = (struct launch_child){.ended_fd = -1, .in = -1, .out = -1, .err = -1};
-    pthread_once(&once, find_launcher);
-    if (p.arena == NULL)
-        return no_memory(&p);
-    arena_keep_secret(p.arena); /* variables with tokens */
-    status = resolve(&p);
     if (status == 0)
         status = make_words(&p, cpu_s);
     if (status == 0)
@@ -456,7 +476,6 @@ void launch_end(struct launch_child *child)
 {
     struct pollfd watched = {.fd = child->ended_fd, .events = POLLIN};
     int64_t until = clock_mono_ms() + END_MS;
-    char tmp[SANDBOX_TMP_SIZE];
 
     if (child->ended_fd >= 0)
         shutdown(child->ended_fd, SHUT_WR);
@@ -476,9 +495,8 @@ void launch_end(struct launch_child *child)
     }
     permit_wait_end();
     launch_close(&child->ended_fd);
-    report_tmp_path(child->report, tmp, sizeof tmp);
     if (child->killed)
-        tmp_remove(tmp);
+        tmp_remove(child->tmp);
 }
 
 void launch_status_text(int status, char *text, size_t size)

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "config/config.h"
+#include "sandbox/sandbox.h"
 #include "util/err.h"
 
 enum { LAUNCH_REPORT_SIZE = 2048 };
@@ -27,6 +28,7 @@ struct launch_child {
     int status;          /* once launch_has_ended(): exit status, 128 + signal */
     bool ended, killed;  /* ... and it is agw-exec itself that was killed */
     size_t fed;          /* bytes of its input that are in its stdin already */
+    char tmp[SANDBOX_TMP_SIZE]; /* its folder for temporary files */
     char report[LAUNCH_REPORT_SIZE]; /* the layers of its sandbox, see sandbox/report.h */
 };
 
@@ -38,6 +40,10 @@ struct launch_child {
  * not begun at `deadline_ms`. AGW_ENOMEM. After an error there is no child. */
 int launch_start(const struct config_tool *tool, int64_t cpu_s, int64_t deadline_ms,
                  const char *input, size_t length, struct launch_child *child, struct err *e);
+
+/* What would keep launch_start() from it that can be seen without starting anything: 0, or
+ * AGW_EUNAVAILABLE and AGW_ENOMEM with a text. */
+int launch_check(const struct config_tool *tool, struct err *e);
 
 /* Closes one of in, out, err (-1: nothing happens) and sets it to -1. */
 void launch_close(int *fd);

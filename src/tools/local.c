@@ -330,36 +330,63 @@ static void local_close(void *state)
     free(local);
 }
 
-/* Before the first call a program that does nothing tells what the sandbox has. */
-static void probe(struct local *local)
+/* What a program that does nothing said of the sandbox, for tools that were not called yet; by
+ * what the layers depend on. */
+static struct {
+    pthread_mutex_t lock;
+    struct probe {
+        bool done;
+        struct err e;
+        char report[LAUNCH_REPORT_SIZE];
+    } by[2][SANDBOX_OFF + 1];
+} probes = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void probe(const struct config_tool *config, struct probe *probe)
 {
     const char *command[] = {"true"};
-    struct config_tool nothing = *local->config;
+    struct config_tool nothing = *config;
     struct launch_child child;
 
     nothing.command = command;
     nothing.command_count = 1;
-    if (launch_start(&nothing, 1, clock_mono_ms() + PROBE_MS, NULL, 0, &child, NULL) == 0)
-        note_report(local, child.report);
+    if (launch_start(&nothing, 1, clock_mono_ms() + PROBE_MS, NULL, 0, &child, &probe->e) == 0)
+        memcpy(probe->report, child.report, sizeof probe->report);
     launch_end(&child);
+    probe->done = true;
+}
+
+/* The layers into `report`; what keeps it from running into *e. */
+static void look(struct local *local, char report[LAUNCH_REPORT_SIZE], struct err *e)
+{
+    const struct config_program *program = &local->config->program;
+    struct probe *one = &probes.by[program->network][program->sandbox];
+
+    pthread_mutex_lock(&local->lock);
+    memcpy(report, local->report, LAUNCH_REPORT_SIZE);
+    pthread_mutex_unlock(&local->lock);
+    if (launch_check(local->config, e) != 0 || report[0] != '\0')
+        return;
+    permit_lock(&probes.lock);
+    if (!one->done)
+        probe(local->config, one);
+    *e = one->e;
+    memcpy(report, one->report, LAUNCH_REPORT_SIZE);
+    pthread_mutex_unlock(&probes.lock);
+    if (e->code == 0)
+        note_report(local, report);
 }
 
 static void local_describe(void *state, json_t *object)
 {
     struct local *local = state;
     char report[LAUNCH_REPORT_SIZE];
+    struct err e = {0};
 
-    pthread_mutex_lock(&local->lock);
-    memcpy(report, local->report, sizeof report);
-    pthread_mutex_unlock(&local->lock);
-    if (report[0] == '\0') {
-        probe(local);
-        pthread_mutex_lock(&local->lock);
-        memcpy(report, local->report, sizeof report);
-        pthread_mutex_unlock(&local->lock);
-    }
+    look(local, report, &e);
     json_object_set_new(object, "running", json_integer(atomic_load(&local->running)));
     json_object_set_new(object, "sandbox", report_json(report));
+    if (e.code != 0)
+        json_array_append_new(json_object_get(object, "diagnostics"), json_string(e.message));
 }
 
 const struct tool_provider local_provider = {

@@ -164,6 +164,9 @@ def test_administrators_see_the_layers(scene):
     told = scene.wait_event("tool.sandbox", tool="calculate")
     shown = {name for name, text in entry["sandbox"].items() if text.startswith("applied")}
     assert set(told["applied"].split()) == shown
+    for _ in range(6):  # whichever worker
+        assert ask(scene, call("calculate", expression="1")) == "echo: 1"
+    assert len(scene.events("tool.sandbox", tool="calculate")) <= scene.gateway["workers"]
 
 
 def begin(scene):
@@ -199,11 +202,12 @@ def invocation(scene, **wanted):
 def test_what_is_killed_fails_clearly(scene, victim):
     client = begin(scene)
     outer, inner = keepers(scene)
-    if victim == "program":
-        chosen = [pid for pid in descendants(inner) if b"agents/tools/stays"
-                  in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()][0]
-    else:
-        chosen = outer if victim == "outer keeper" else inner
+    program = [pid for pid in descendants(inner) if b"agents/tools/stays"
+               in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()][0]
+    environment = pathlib.Path(f"/proc/{program}/environ").read_bytes().split(b"\0")
+    temporary = [one[7:].decode() for one in environment if one.startswith(b"TMPDIR=")][0]
+    assert os.path.isdir(temporary)
+    chosen = {"program": program, "outer keeper": outer, "inner keeper": inner}[victim]
     os.kill(chosen, signal.SIGKILL)
     answer = fcgi.read_answer(client)
     client.close()
@@ -211,6 +215,7 @@ def test_what_is_killed_fails_clearly(scene, victim):
     assert answer.json()["choices"][0]["message"]["content"] == \
         "echo: The tool 'stays' failed: signal 9 (Killed)."
     nothing_sleeps(scene)
+    assert not os.path.exists(temporary)
     assert invocation(scene, status="failed")
     assert scene.journal.read_text() == "run\n"
 

@@ -263,7 +263,7 @@ static void the_report_is_read_by_layers(void **state)
 {
     static const char text[] = "landlock applied ABI 7\nseccomp missing it is \"odd\"\n"
                                "network_namespace unwanted \nbroken\nlandlock odd x\nstarted\n";
-    char names[100], why[100];
+    char names[100], why[100], with_tmp[] = "tmp /tmp/x\nstarted\n";
     json_t *object = report_json(text);
 
     (void)state;
@@ -275,6 +275,12 @@ static void the_report_is_read_by_layers(void **state)
     assert_string_equal(json_string_value(json_object_get(object, "network_namespace")),
                         "unwanted");
     json_decref(object);
+    report_take_tmp(with_tmp, why, sizeof why);
+    assert_string_equal(why, "/tmp/x");
+    assert_string_equal(with_tmp, "started\n");
+    report_take_tmp(with_tmp, why, sizeof why);
+    assert_string_equal(why, "");
+    assert_string_equal(with_tmp, "started\n");
     report_names(text, REPORT_MISSING, names, sizeof names);
     assert_string_equal(names, "seccomp");
     assert_true(report_has_started(text, why, sizeof why));

@@ -339,6 +339,25 @@ static void it_describes_its_sandbox(void **state)
     end(&s);
 }
 
+static void it_says_what_keeps_it_from_running(void **state)
+{
+    json_t *object = json_pack("{s:[]}", "diagnostics");
+    json_t *list = json_object_get(object, "diagnostics");
+    struct subject s;
+
+    (void)state;
+    begin(&s, "");
+    local_provider.describe(s.state, object);
+    assert_int_equal(json_array_size(list), 0);
+    s.words[0] = "no/such/program";
+    local_provider.describe(s.state, object);
+    assert_int_equal(json_array_size(list), 1);
+    assert_string_equal(json_string_value(json_array_get(list, 0)),
+                        "there is no program no/such/program");
+    json_decref(object);
+    end(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +368,7 @@ int main(void)
         cmocka_unit_test(many_at_once),
         cmocka_unit_test(without_descriptors_it_says_so),
         cmocka_unit_test(it_describes_its_sandbox),
+        cmocka_unit_test(it_says_what_keeps_it_from_running),
     };
 
     snprintf(mark, sizeof mark, "%d", 1000000 + (int)getpid() % 9000000);
