@@ -89,6 +89,7 @@ def test_what_fails_is_told(scene, entry, rid):
 
 
 def test_each_request_says_all_that_is_to_be_known_of_it(scene):
+    before = len(scene.servers.seen(url_of(scene, "http")))
     scene.results(["http.regional", {"region": "Zürich ", "limit": 5}],
                   ["http.regional", {"region": "plain", "limit": 5}])
     asked = scene.servers.seen(url_of(scene, "http"))
@@ -100,11 +101,13 @@ def test_each_request_says_all_that_is_to_be_known_of_it(scene):
         assert headers["accept"].replace(" ", "") == "application/json,text/event-stream"
         assert "mcp-session-id" not in headers
         assert body["params"]["_meta"][VERSION] == "2026-07-28"
+        if body["method"] == "tools/call":
+            assert body["params"]["_meta"]["progressToken"] == body["id"]
     regional = [one["headers"] for one in asked if one["headers"].get("mcp-name") == "regional"]
     assert {headers["mcp-param-region"] for headers in regional} >= {
         "=?base64?WsO8cmljaCA=?=", "plain"}
-    ids = [one["body"]["id"] for one in asked if "id" in one["body"]]
-    assert len(set(ids)) > 1
+    ids = [one["body"]["id"] for one in asked[before:]]
+    assert len(set(ids)) == len(ids)
 
 
 def test_one_call_is_one_run(scene):

@@ -3,7 +3,6 @@
 import json
 
 import env
-import fcgi
 import gateway as gateway_module
 import wire
 from agwctl import Agwctl
@@ -43,7 +42,7 @@ class McpScene:
 
     def tools(self):
         """GET /tools, of whichever worker answers: entries by name."""
-        answer = fcgi.call(self.gateway.socket, "GET", "/tools", KEYS["admin"], timeout=60)
+        answer = wire.request(self.server.port, "GET", "/tools", key=KEYS["admin"], timeout=60)
         assert answer.status == 200, answer.body
         return {entry["name"]: entry for entry in answer.json()["tools"]}
 
@@ -60,8 +59,8 @@ class McpScene:
     def rewrite(self, tools):
         """A new tools.yaml, taken up by every worker."""
         self.gateway.write("tools", {"version": 1, "tools": tools})
-        answer = fcgi.call(self.gateway.socket, "POST", "/tools/refresh", KEYS["admin"],
-                           timeout=60)
+        answer = wire.request(self.server.port, "POST", "/tools/refresh", key=KEYS["admin"],
+                              timeout=60)
         assert answer.status == 200, answer.body
 
     # -- calls ------------------------------------------------------------------------------
