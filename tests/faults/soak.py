@@ -6,6 +6,7 @@ Growth of memory is the slope of a straight line (least squares) through samples
 load runs. The first third warms up and is not looked at: heaps, caches and pools fill, while a
 leak goes on. With SOAK_LEAK=N the gateway then forgets N bytes for each connection, and the
 test must notice that."""
+import contextlib
 import errno
 import os
 import pathlib
@@ -63,8 +64,19 @@ class Soak:
         text = pathlib.Path(f"/proc/{self.watched}/status").read_text()
         memory = next(int(line.split()[1]) for line in text.splitlines()
                       if line.startswith("RssAnon"))
-        return memory, len(os.listdir(f"/proc/{self.watched}/fd")), \
-            len(os.listdir(f"/proc/{self.watched}/task"))
+        return memory, self.descriptors(), len(os.listdir(f"/proc/{self.watched}/task"))
+
+    def descriptors(self):
+        """But for kept connections to the provider: up to 64, as many as it has not closed."""
+        to = f":{self.mock.port:04X}"
+        kept = {f"socket:[{line.split()[9]}]"
+                for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()
+                if line.split()[2].endswith(to)}
+        count = 0
+        for path in pathlib.Path(f"/proc/{self.watched}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                count += os.readlink(path) not in kept
+        return count
 
     def quiet_size(self):
         """The same after the threads past `min` have ended."""
