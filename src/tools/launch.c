@@ -400,6 +400,16 @@ static int begin(struct plan *p, const struct config_tool *tool, struct err *e)
     return resolve(p);
 }
 
+/* Paths that are not there are passed over when the program starts. */
+static int check_paths(const char *option, const char **paths, size_t count, struct err *e)
+{
+    for (size_t i = 0; i < count; i++)
+        if (access(paths[i], F_OK) != 0)
+            return err_set(e, AGW_EUNAVAILABLE, "%s: %s: %s", option, paths[i],
+                           strerror(errno));
+    return 0;
+}
+
 int launch_check(const struct config_tool *tool, struct err *e)
 {
     struct plan p;
@@ -408,6 +418,10 @@ int launch_check(const struct config_tool *tool, struct err *e)
     arena_free(&p.arena);
     if (status == 0 && access(launcher, X_OK) != 0)
         status = err_set(e, AGW_EUNAVAILABLE, "cannot run %s: %s", launcher, strerror(errno));
+    if (status == 0)
+        status = check_paths("read", tool->program.read, tool->program.read_count, e);
+    if (status == 0)
+        status = check_paths("write", tool->program.write, tool->program.write_count, e);
     return status;
 }
 

@@ -349,6 +349,13 @@ static void it_says_what_keeps_it_from_running(void **state)
     begin(&s, "");
     local_provider.describe(s.state, object);
     assert_int_equal(json_array_size(list), 0);
+    s.config.program.write = (const char *[]){"/tmp", "/no/such/folder"};
+    s.config.program.write_count = 2;
+    local_provider.describe(s.state, object);
+    assert_string_equal(json_string_value(json_array_get(list, 0)),
+                        "write: /no/such/folder: No such file or directory");
+    json_array_clear(list);
+    s.config.program.write_count = 0;
     s.words[0] = "no/such/program";
     local_provider.describe(s.state, object);
     assert_int_equal(json_array_size(list), 1);
