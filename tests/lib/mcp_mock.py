@@ -512,12 +512,18 @@ class McpMock:
         return [sys.executable, __file__, "stdio", str(self.state)]
 
     def start(self):
-        """Over HTTP, on the port it had before if it is started again."""
-        from procs import Process
-        self.process = Process([sys.executable, __file__, "http", self.state,
-                                str(self.port or 0)], self.state, "mcp-mock", capture_stdout=True)
-        self.port = int(self.process.popen.stdout.readline())
-        return self
+        """Over HTTP, on the port it had before if it is started again: one that no outgoing
+        connection takes meanwhile."""
+        from procs import Process, free_port
+        for _ in range(5):  # somebody else may take it between look and use
+            port = self.port or free_port()
+            self.process = Process([sys.executable, __file__, "http", self.state, str(port)],
+                                   self.state, "mcp-mock", capture_stdout=True)
+            if self.process.popen.stdout.readline():
+                self.port = port
+                return self
+            self.process.stop()
+        raise AssertionError(self.process.stderr())
 
     @property
     def url(self):

@@ -35,7 +35,7 @@ def http_entry(name, url, **more):
 def stdio_entry(name, argv, read=(), write=(), environment=None, **more):
     """The sandbox lets it read the packages and the sources, besides `read` and `write`."""
     return {"name": name, "provider": "mcp", "command": [str(word) for word in argv],
-            "method": "*", "timeout": 30, "max_memory_mib": 16384, "max_processes": 1024,
+            "method": "*", "timeout": 30,
             "read": [str(path) for path in (env.SOURCE, env.MCP_ROOT.parent, *read)],
             "write": [str(path) for path in write], "environment": dict(environment or {}), **more}
 
