@@ -324,7 +324,7 @@ static void run(struct mcp_keeper *keeper)
     let_go(keeper);
     launch_end(&keeper->child);
     launch_status_text(keeper->child.status, how, sizeof how);
-    snprintf(problem, sizeof problem, "its server ended: %s", why[0] != '\0' ? why : how);
+    snprintf(problem, sizeof problem, "its server ended: %.200s", why[0] != '\0' ? why : how);
     if (!closing)
         log_end_of(keeper, problem);
     pthread_mutex_lock(&keeper->lock);
