@@ -133,7 +133,8 @@ class Scene:
                 words = path.read_bytes().decode(errors="replace").split("\0")
             except OSError:
                 continue
-            if self.command in words or words[:2] == ["sleep", self.wait]:
+            mine = self.command in words and str(self.counter.path) in words
+            if mine or words[:2] == ["sleep", self.wait]:
                 pid = int(path.parent.name)
                 if is_running(pid):
                     found[pid] = words
