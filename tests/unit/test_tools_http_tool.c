@@ -48,9 +48,10 @@ static bool reply_big(struct mock_conn *conn)
 static bool answer(struct mock_conn *conn, const struct mock_request *request, void *arg)
 {
     struct scene *s = arg;
+    enum mood mood = atomic_load(&s->mood);
 
     memcpy(s->head, request->head, sizeof s->head);
-    switch (s->mood) {
+    switch (mood) {
     case BIG:
         return reply_big(conn);
     case SILENT:
