@@ -608,7 +608,70 @@ TOOLS = [
      ["test_tools_launch"]),
 ]
 
-MUTATIONS = POLICY + AUDITED + STORED + SERVED + LATER + LOOPED + TOOLS
+SPOKEN = ["test_tools_mcp"]
+OVER_HTTP = ["test_tools_mcp_http"]
+OVER_STDIO = ["test_tools_mcp_stdio"]
+
+MCP = [
+    ("a batch is a message", "src/tools/mcp_message.c",
+     "if (json_is_array(whole))", "if (false)", SPOKEN),
+    ("a result with an error is a message", "src/tools/mcp_message.c",
+     "if (error != NULL && result != NULL)", "if (false)", SPOKEN),
+    ("any answer is ours", "src/tools/mcp_message.c",
+     "json_is_integer(message->id) && json_integer_value(message->id) == id", "true", SPOKEN),
+    ("a server's error drives the terminal", "src/tools/mcp_message.c",
+     "if (byte[0] < ' ' || byte[0] == 0x7f)", "if (false)", SPOKEN),
+    ("isError is no failure", "src/tools/mcp_content.c",
+     'json_is_true(json_object_get(answer, "isError")) ? TOOL_FAILED : TOOL_OK', "TOOL_OK",
+     SPOKEN),
+    ("a question back is an answer", "src/tools/mcp_content.c",
+     'if (type != NULL && strcmp(type, "input_required") == 0)', "if (false)", SPOKEN),
+    ("a header may be given from anywhere", "src/tools/mcp_headers.c",
+     "if (!reachable || json_array_size(scan->path) == 0)", "if (false)", SPOKEN),
+    ("a header's value breaks its line", "src/tools/mcp_headers.c",
+     "        if (value[i] < ' ' || value[i] > '~')\n            return false;", "        ;", SPOKEN),
+    ("any session id is sent back", "src/tools/mcp_era.c",
+     "if (!is_visible(answer->session_id))", "if (false)", SPOKEN),
+    ("a list without an end is asked for on and on", "src/tools/mcp_tools.c",
+     "if (json_object_get(tools->cursors, *cursor) != NULL ||", "if (", SPOKEN),
+    ("what a doubtful server may have run is asked again", "src/tools/mcp_session.c",
+     "*again = agreement == MCP_LOST || request->repeatable;", "*again = true;",
+     ["test_tools_mcp_http"]),
+    ("what may have run is asked again", "src/tools/mcp_session.c",
+     "*again = request->repeatable;\n    else if (answer->sent", "*again = true;\n    else if (answer->sent",
+     OVER_HTTP),
+    ("a lost session stays lost", "src/tools/mcp_session.c",
+     "        session->open = false;\n        if (terms->peer.era", "        if (terms->peer.era",
+     OVER_HTTP),
+    ("whoever comes negotiates", "src/tools/mcp_session.c",
+     "*mine = !open && !session->opening;", "*mine = !open;", OVER_HTTP),
+    ("a broken stream is lost", "src/tools/mcp_session.c",
+     ".resumable = letter->terms->peer.era == MCP_LEGACY", ".resumable = false", OVER_HTTP),
+    ("a session is not taken leave of", "src/tools/mcp_session.c",
+     "            session->transport->farewell(session->link, &headers);", "            ;",
+     OVER_HTTP),
+    ("an MCP server is at any address", "src/tools/mcp_http.c",
+     "allow_private ? HTTP_REACH_ANY : HTTP_REACH_PUBLIC", "allow_private ? HTTP_REACH_ANY : HTTP_REACH_ANY",
+     OVER_HTTP),
+    ("a server's questions are not answered", "src/tools/mcp_http.c",
+     "        answer_server(flight, message);", "        ;", OVER_HTTP),
+    ("changes are not listened to", "src/tools/mcp_watch.c",
+     "watch->wanted = peer != NULL && peer->tells_changes;", "watch->wanted = false;", OVER_HTTP),
+    ("a death is waited out", "src/tools/mcp_keeper.c",
+     "    mcp_pending_fail(&keeper->pending, AGW_EUPSTREAM, problem);\n", "", OVER_STDIO),
+    ("a death is not told", "src/tools/mcp_keeper.c",
+     "        keeper->listener.ended(keeper->listener.arg);", "        ;", OVER_STDIO),
+    ("a line may be of any length", "src/tools/mcp_lines.c",
+     "if (lines->begun.length + length > lines->begun.max)\n        return AGW_EUPSTREAM;", "",
+     SPOKEN),
+    ("a client's leaving is not seen", "src/tools/mcp_pending.c",
+     "if (ready > 0 && fds[0].revents == 0 && fds[1].revents != 0)", "if (false)", OVER_STDIO),
+    ("garbage is waited through", "src/tools/mcp_pending.c",
+     "        mcp_pending_fail(pending, code == AGW_ENOMEM ? code : AGW_EUPSTREAM, e.message);",
+     "        ;", OVER_STDIO),
+]
+
+MUTATIONS = POLICY + AUDITED + STORED + SERVED + LATER + LOOPED + TOOLS + MCP
 
 # What no test notices, and why none needs to. doc/TESTING.md tells the same.
 SURVIVORS = {

@@ -31,7 +31,8 @@ enum mood {
     ASKING,        /* legacy; asks for a ping before it answers */
     SILENT,        /* modern; never answers a call */
     TELLING,       /* legacy, tells of changes by a stream that is held open */
-    MODERN_TELLING
+    MODERN_TELLING,
+    DOUBTFUL       /* modern; says 400 to what it has run */
 };
 
 /* What a server has seen, a line each: "POST tools/call", "GET", "DELETE". */
@@ -80,7 +81,8 @@ static bool has(const struct mock_request *request, const char *header)
 static bool is_modern(const struct scene *scene)
 {
     return scene->mood == MODERN || scene->mood == BROKEN || scene->mood == PICKY ||
-           scene->mood == SILENT || scene->mood == MODERN_TELLING;
+           scene->mood == SILENT || scene->mood == MODERN_TELLING ||
+           scene->mood == DOUBTFUL;
 }
 
 static void send_json(struct mock_conn *conn, int status, const char *headers, json_t *message)
@@ -173,6 +175,10 @@ static bool take_call(struct scene *scene, struct mock_conn *conn,
         see(scene, "hang-up", "");
     } else if (scene->mood == PICKY && !has(request, "Mcp-Param-Word: ")) {
         send_json(conn, 400, "", error_to(id, -32020, "a header is missing"));
+        json_decref(reply);
+        return true;
+    } else if (scene->mood == DOUBTFUL) {
+        send_json(conn, 400, "", error_to(id, -32000, "it went wrong"));
         json_decref(reply);
         return true;
     } else if (scene->mood == BROKEN && scene->lost_calls++ % 2 == 0) {
@@ -415,6 +421,21 @@ static void nothing_runs_twice_that_may_not(void **state)
     scene_close(&s);
 }
 
+static void what_may_have_run_is_not_asked_again(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    scene_open(&s, DOUBTFUL);
+    list(&s);
+    assert_true(call(&s, &s.tool, LONG_MS, -1, TOOL_UNAVAILABLE, "agreed upon"));
+    assert_int_equal(count(&s, "POST tools/call"), 1);
+    assert_true(call(&s, &s.hinted, LONG_MS, -1, TOOL_UNAVAILABLE, "agreed upon"));
+    assert_int_equal(count(&s, "POST tools/call"), 3);
+    assert_true(count(&s, "POST server/discover") >= 3);
+    scene_close(&s);
+}
+
 /* A stream of its own tells of changes, and ends with the client. */
 static void changes_are_told(void **state)
 {
@@ -549,6 +570,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_era),
         cmocka_unit_test(nothing_runs_twice_that_may_not),
+        cmocka_unit_test(what_may_have_run_is_not_asked_again),
         cmocka_unit_test(changes_are_told),
         cmocka_unit_test(a_session_is_begun_once),
         cmocka_unit_test(time_and_clients_end),
