@@ -289,7 +289,8 @@ static void scene_open(struct scene *scene, enum mood mood)
 {
     struct err e = {0};
 
-    *scene = (struct scene){.mood = mood, .header = {"Authorization", "Bearer token"}};
+    *scene = (struct scene){.mood = mood, .header = {.name = "Authorization",
+                                                  .value = "Bearer token"}};
     pthread_mutex_init(&scene->lock, NULL);
     buf_init(&scene->seen, TEXT_MAX);
     scene->server = mock_http_start(serve, scene);
