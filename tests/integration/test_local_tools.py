@@ -182,10 +182,18 @@ def begin(scene):
     return client
 
 
+def words_of(pid):
+    """Its command line; those that end meanwhile have none."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return [b""]
+
+
 def keepers(scene):
     """The outer and the inner one."""
     found = [pid for pid in descendants(scene.process.pid)
-             if b"agw-exec" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]]
+             if b"agw-exec" in words_of(pid)[0]]
     assert len(found) == 2
     return found
 
@@ -202,8 +210,12 @@ def invocation(scene, **wanted):
 def test_what_is_killed_fails_clearly(scene, victim):
     client = begin(scene)
     outer, inner = keepers(scene)
-    program = [pid for pid in descendants(inner) if b"agents/tools/stays"
-               in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()][0]
+
+    def alone():  # the shells that made the daemon have gone
+        found = [pid for pid in descendants(inner)
+                 if any(b"agents/tools/stays" in word for word in words_of(pid))]
+        return found[0] if len(found) == 1 else None
+    program = wait_until(alone, WAIT, "the program by itself")
     environment = pathlib.Path(f"/proc/{program}/environ").read_bytes().split(b"\0")
     temporary = [one[7:].decode() for one in environment if one.startswith(b"TMPDIR=")][0]
     assert os.path.isdir(temporary)
