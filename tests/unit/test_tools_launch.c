@@ -182,8 +182,8 @@ static void nothing_outlives_the_end(void **state)
 {
     /* a grandchild that leaves its session and ignores what can be ignored */
     const char *command[] = {"sh", "-c",
-                             "trap '' TERM; (setsid sh -c \"trap '' TERM HUP; sleep 1000\" &) ; "
-                             "echo up; sleep 1000"};
+                             ("trap '' TERM; (setsid sh -c \"trap '' TERM HUP; sleep 1000\" &) ; "
+                              "echo up; sleep 1000")};
     struct config_tool tool = tool_of(command, 3);
     struct launch_child child;
     struct err e = {0};
@@ -206,8 +206,8 @@ static void nothing_outlives_the_end(void **state)
 
 static void a_polite_program_is_asked(void **state)
 {
-    const char *command[] = {"sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; "
-                                         "while :; do sleep 0.05; done"};
+    const char *command[] = {"sh", "-c", ("trap 'echo bye; exit 0' TERM; echo up; "
+                                          "while :; do sleep 0.05; done")};
     struct config_tool tool = tool_of(command, 3);
     struct launch_child child;
     struct err e = {0};
