@@ -124,7 +124,8 @@ struct tool_provider {
     void (*call)(void *state, const struct tool_call *call, struct tool_result *result);
 
     /* Adds what an administrator wants to see to the entry's object in GET /tools ("state",
-     * "pid", "protocol", "sandbox" ...), never a secret; NULL = nothing. */
+     * "pid", "protocol", "sandbox" ...), never a secret; may wait, giving the run permit back.
+     * NULL = nothing. */
     void (*describe)(void *state, json_t *object);
 };
 

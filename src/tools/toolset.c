@@ -549,28 +549,49 @@ static json_t *slot_json(const struct slot *slot)
     static const char *const names[] = {"local", "http", "mcp"};
     const struct tool_source *source = slot->source;
     char text[CLOCK_TEXT_SIZE];
-    json_t *object = json_pack(
+
+    return json_pack(
         "{s:s,s:s,s:b,s:o,s:s?,s:o}", "name", source->config->name, "provider",
         names[source->config->provider], "available", source->state != NULL && slot->count > 0,
         "tools", tools_json(slot), "listed_at",
         slot->listed_at != 0 ? clock_format(slot->listed_at, text) : NULL, "diagnostics",
         diagnostics_json(slot));
-
-    if (object != NULL && source->state != NULL && source->provider->describe != NULL)
-        source->provider->describe(source->state, object);
-    return object;
 }
 
-json_t *toolset_json(struct toolset *set)
+/* Under the lock: an object for each slot, and their sources, each with one more user. */
+static json_t *slots_json(struct toolset *set, struct tool_source ***sources)
 {
     json_t *list = json_array();
 
+    *sources = calloc(set->count + 1, sizeof **sources);
+    for (size_t i = 0; *sources != NULL && i < set->count; i++) {
+        if (json_array_append_new(list, slot_json(set->slots[i])) != 0)
+            break;
+        (*sources)[i] = source_acquire(set->slots[i]->source);
+    }
+    if (*sources != NULL && json_array_size(list) == set->count)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+/* Providers may start a program to see what there is, and wait for it and for a permit: not
+ * under the lock, for which threads wait that have the permits. */
+json_t *toolset_json(struct toolset *set)
+{
+    struct tool_source **sources;
+    json_t *list;
+
     pthread_mutex_lock(&set->lock);
-    for (size_t i = 0; list != NULL && i < set->count; i++)
-        if (json_array_append_new(list, slot_json(set->slots[i])) != 0) {
-            json_decref(list);
-            list = NULL;
-        }
+    list = slots_json(set, &sources);
     pthread_mutex_unlock(&set->lock);
+    for (size_t i = 0; sources != NULL && sources[i] != NULL; i++) {
+        struct tool_source *source = sources[i];
+
+        if (list != NULL && source->state != NULL && source->provider->describe != NULL)
+            source->provider->describe(source->state, json_array_get(list, i));
+        source_release(&source);
+    }
+    free(sources);
     return list;
 }

@@ -6,10 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "build_config.h"
@@ -81,7 +83,35 @@ static void fake_call(void *state, const struct tool_call *call, struct tool_res
         tool_result_put(result, TOOL_OK, "done", 4, call->max_result);
 }
 
-static const struct tool_provider local = {"local", fake_open, fake_close, NULL, fake_call, NULL};
+static struct toolset *asked_about; /* NULL: nobody looks meanwhile */
+
+static void *look(void *arg)
+{
+    struct tool *tool = toolset_find(arg, "say");
+    void *found = tool;
+
+    tool_release(&tool);
+    return found;
+}
+
+static void fake_describe(void *state, json_t *object)
+{
+    struct timespec until;
+    pthread_t thread;
+    void *found = NULL;
+
+    (void)state;
+    if (asked_about == NULL)
+        return;
+    assert_int_equal(pthread_create(&thread, NULL, look, asked_about), 0);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 60;
+    assert_int_equal(pthread_timedjoin_np(thread, &found, &until), 0);
+    json_object_set_new(object, "found", json_boolean(found != NULL));
+}
+
+static const struct tool_provider local = {"local", fake_open, fake_close, NULL, fake_call,
+                                           fake_describe};
 static const struct tool_provider mcp = {"mcp", fake_open, fake_close, fake_list, fake_call, NULL};
 static const struct tool_provider *const providers[TOOL_PROVIDERS] = {
     [TOOL_LOCAL] = &local, [TOOL_MCP] = &mcp};
@@ -286,6 +316,24 @@ static void diagnostics_say_what_is_wrong(void **state)
     config_release(&config);
 }
 
+/* A provider that waits while it describes a source keeps nobody from the others. */
+static void tools_are_found_while_one_is_described(void **state)
+{
+    struct config *config = build_config_tools(security_text, NULL, tools_text);
+    struct toolset *set = new_set(config);
+    json_t *shown;
+
+    (void)state;
+    asked_about = set;
+    shown = toolset_json(set);
+    asked_about = NULL;
+    assert_true(json_is_true(json_object_get(json_array_get(shown, 0), "found")));
+    assert_null(json_object_get(json_array_get(shown, 1), "found"));
+    json_decref(shown);
+    toolset_free(&set);
+    config_release(&config);
+}
+
 /* ---- the door ---- */
 
 static const struct {
@@ -471,6 +519,7 @@ int main(void)
         cmocka_unit_test(a_changed_list_is_asked_for),
         cmocka_unit_test(a_problem_is_told_once),
         cmocka_unit_test(diagnostics_say_what_is_wrong),
+        cmocka_unit_test(tools_are_found_while_one_is_described),
         cmocka_unit_test(each_call_ends_as_the_table_says),
         cmocka_unit_test(arguments_are_logged_on_request_only),
         cmocka_unit_test_setup_teardown(the_trail_has_each_call, fixture_setup,
