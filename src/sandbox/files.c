@@ -36,9 +36,14 @@ struct ruleset {
     uint64_t fs, net, scoped;
 };
 
-/* What programs of a Debian system read to run at all; secrets of /etc are not there. */
+/* What programs of a Debian system read to run at all; secrets of /etc are not there. Of /usr not
+ * the whole: below the prefix /usr/local are this gateway's own configuration and database. */
 static const char *const system_paths[] = {
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/proc",
+    "/usr/bin", "/usr/sbin", "/usr/games", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32",
+    "/usr/libexec", "/usr/include", "/usr/share",
+    "/usr/local/bin", "/usr/local/sbin", "/usr/local/lib", "/usr/local/lib64",
+    "/usr/local/libexec", "/usr/local/include", "/usr/local/share",
+    "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/proc",
     "/sys/devices/system/cpu",
     "/etc/alternatives", "/etc/ca-certificates", "/etc/debian_version", "/etc/fonts",
     "/etc/gai.conf", "/etc/group", "/etc/host.conf", "/etc/hosts", "/etc/inputrc",

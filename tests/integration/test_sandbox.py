@@ -256,6 +256,15 @@ def test_files_that_are_given(outside):
     assert set(attempts.values()) == {None}
 
 
+def test_below_usr_only_what_programs_need(outside):
+    """Installed below /usr/local, the gateway has its configuration and database there."""
+    done, _, _ = outside.run([], command=["/bin/ls", "/usr/bin", "/usr/lib"])
+    assert done.returncode == 0, done
+    for folder in ("/usr", "/usr/local"):
+        done, report, _ = outside.run([], command=["/bin/ls", folder])
+        assert (done.returncode != 0) == ("landlock" in applied(report)), (folder, done)
+
+
 @pytest.mark.parametrize("missing, part", [
     ([], None), (["namespaces"], None), (["landlock"], "landlock"), (["seccomp"], "seccomp")])
 def test_required(outside, missing, part):
