@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "net/http_client.h"
+#include "tools/credential.h"
 #include "tools/http_answer.h"
 #include "tools/http_template.h"
 #include "util/buf.h"
@@ -18,8 +19,7 @@ enum {
     URL_MAX = 16384,
     LINE_MAX_BYTES = 16384,
     BODY_MAX = 32 << 20,
-    OWN_HEADERS = 3,
-    SECRET_MIN = 6 /* shorter values ("1", "true") are no secrets, but in many texts */
+    OWN_HEADERS = 3
 };
 
 struct http_tool {
@@ -148,25 +148,6 @@ static int keep(void *arg, const char *bytes, size_t length)
     return length < left ? 0 : HTTP_CLIENT_ENOUGH;
 }
 
-/* A server may quote what it was sent. */
-static bool quotes_secret(const struct config_tool *config, const struct buf *answer)
-{
-    for (size_t i = 0; i < config->header_count; i++) {
-        const char *value = config->headers[i].value, *space = strrchr(value, ' ');
-        size_t length;
-
-        if (!config->headers[i].expanded)
-            continue;
-        if (space != NULL) /* "Bearer KEY" */
-            value = space + 1;
-        length = strlen(value);
-        if (length >= SECRET_MIN && answer->length > 0 &&
-            memmem(answer->data, answer->length, value, length) != NULL)
-            return true;
-    }
-    return false;
-}
-
 static void say_no_memory(const char *name, struct tool_result *result)
 {
     tool_result_say(result, TOOL_FAILED, "The tool '%s' failed: out of memory.", name);
@@ -209,9 +190,9 @@ static void exchange(struct exchange *x, struct tool_result *result)
 
     if (code != 0)
         say_broken(name, &head, &e, left > 0 ? left : 0, code, result);
-    else if (quotes_secret(config, &x->answer))
+    else if (credential_is_quoted(config, x->answer.data, x->answer.length))
         tool_result_say(result, TOOL_FAILED,
-                        "The tool '%s' failed: its answer quotes a credential.", name);
+                        "The tool '%s' failed: " CREDENTIAL_QUOTED ".", name);
     else
         http_answer_take(name, &head, buf_text(&x->answer), x->answer.length,
                          x->call->max_result, result);

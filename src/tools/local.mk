@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 libagw_a_SOURCES += \
   src/tools/arguments.c src/tools/arguments.h \
+  src/tools/credential.c src/tools/credential.h \
   src/tools/http_answer.c src/tools/http_answer.h \
   src/tools/http_template.c src/tools/http_template.h \
   src/tools/http_tool.c src/tools/http_tool.h \

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/credential.h"
 #include "tools/mcp_content.h"
 #include "tools/mcp_session.h"
 #include "tools/mcp_tools.h"
@@ -71,6 +72,17 @@ static void close_server(void *state)
     free(mcp);
 }
 
+/* What a server says of an error goes to logs and administrators too. */
+static int request_of(struct mcp *mcp, const struct mcp_request *request, struct mcp_reply *reply,
+                      struct err *e)
+{
+    int code = mcp_session_request(mcp->session, request, reply, e);
+
+    if (code != 0 && credential_is_quoted(mcp->config, e->message, strlen(e->message)))
+        return err_set(e, code, CREDENTIAL_QUOTED);
+    return code;
+}
+
 /* ---- the list ---- */
 
 static int ask_page(struct mcp *mcp, const char *cursor, int64_t deadline_ms, json_t **result,
@@ -85,7 +97,7 @@ static int ask_page(struct mcp *mcp, const char *cursor, int64_t deadline_ms, js
     request.params = cursor == NULL ? json_object() : json_pack("{s:s}", "cursor", cursor);
     if (request.params == NULL)
         return err_set(e, AGW_ENOMEM, "memory is out");
-    code = mcp_session_request(mcp->session, &request, &reply, e);
+    code = request_of(mcp, &request, &reply, e);
     json_decref(request.params);
     if (code == AGW_EINVALID && reply.code == MCP_METHOD_NOT_FOUND) {
         reply.result = json_pack("{s:[]}", "tools"); /* a server that has none */
@@ -173,7 +185,7 @@ static int ask_once(struct mcp *mcp, const struct tool_call *call, json_t *param
     int code;
 
     request.repeatable = gather(mcp, request.name, call->arguments, &headers);
-    code = mcp_session_request(mcp->session, &request, reply, e);
+    code = request_of(mcp, &request, reply, e);
     mcp_headers_free(&headers);
     return code;
 }
@@ -236,6 +248,10 @@ static void call_tool(void *state, const struct tool_call *call, struct tool_res
     switch (ask(mcp, call, &reply, &e)) {
     case 0:
         mcp_content_take(reply.result, call->max_result, result);
+        if (result->content != NULL &&
+            credential_is_quoted(mcp->config, result->content, result->length))
+            tool_result_say(result, TOOL_FAILED, "The tool '%s' failed: " CREDENTIAL_QUOTED ".",
+                            call->tool->name);
         break;
     case AGW_EINVALID:
         tool_result_say(result, TOOL_FAILED, "The tool's server refused the call: %s", e.message);

@@ -32,7 +32,8 @@ enum mood {
     SILENT,        /* modern; never answers a call */
     TELLING,       /* legacy, tells of changes by a stream that is held open */
     MODERN_TELLING,
-    DOUBTFUL       /* modern; says 400 to what it has run */
+    DOUBTFUL,      /* modern; says 400 to what it has run */
+    REFUSING       /* modern; answers calls with an error */
 };
 
 /* What a server has seen, a line each: "POST tools/call", "GET", "DELETE". */
@@ -82,7 +83,7 @@ static bool is_modern(const struct scene *scene)
 {
     return scene->mood == MODERN || scene->mood == BROKEN || scene->mood == PICKY ||
            scene->mood == SILENT || scene->mood == MODERN_TELLING ||
-           scene->mood == DOUBTFUL;
+           scene->mood == DOUBTFUL || scene->mood == REFUSING;
 }
 
 static void send_json(struct mock_conn *conn, int status, const char *headers, json_t *message)
@@ -179,6 +180,10 @@ static bool take_call(struct scene *scene, struct mock_conn *conn,
         return true;
     } else if (scene->mood == DOUBTFUL) {
         send_json(conn, 400, "", error_to(id, -32000, "it went wrong"));
+        json_decref(reply);
+        return true;
+    } else if (scene->mood == REFUSING) {
+        send_json(conn, 200, "", error_to(id, -32602, "not for hinted!"));
         json_decref(reply);
         return true;
     } else if (scene->mood == BROKEN && scene->lost_calls++ % 2 == 0) {
@@ -549,6 +554,24 @@ static void time_and_clients_end(void **state)
     scene_close(&s);
 }
 
+/* "hinted!" is what the server answers, or complains of. */
+static void credentials_are_withheld(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    for (int refuses = 0; refuses < 2; refuses++) {
+        enum tool_status status = refuses ? TOOL_FAILED : TOOL_OK;
+
+        scene_open(&s, refuses ? REFUSING : MODERN);
+        s.header.value = "Bearer token hinted!";
+        assert_true(call(&s, &s.hinted, LONG_MS, -1, status, "hinted!"));
+        s.header.expanded = true;
+        assert_true(call(&s, &s.hinted, LONG_MS, -1, TOOL_FAILED, "quotes a credential"));
+        scene_close(&s);
+    }
+}
+
 static void what_cannot_be_reached_says_why(void **state)
 {
     struct scene s;
@@ -575,6 +598,7 @@ int main(void)
         cmocka_unit_test(changes_are_told),
         cmocka_unit_test(a_session_is_begun_once),
         cmocka_unit_test(time_and_clients_end),
+        cmocka_unit_test(credentials_are_withheld),
         cmocka_unit_test(what_cannot_be_reached_says_why),
     };
 
