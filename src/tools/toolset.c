@@ -367,8 +367,15 @@ int toolset_update(struct toolset *set, struct config *config, struct err *e)
 
 /* ---- waiting ---- */
 
+/* The elements of an agent's list. */
+struct names {
+    const char *const *list;
+    size_t count;
+};
+
 /* Under the lock: until no slot is left that `waits` says is to be waited for. */
-static void wait_for(struct toolset *set, bool (*waits)(const struct slot *), int64_t wait_ms)
+static void wait_for(struct toolset *set, bool (*waits)(const struct slot *, const struct names *),
+                     const struct names *names, int64_t wait_ms)
 {
     struct timespec until;
     bool found = true, waited = false;
@@ -383,7 +390,7 @@ static void wait_for(struct toolset *set, bool (*waits)(const struct slot *), in
     for (;;) {
         found = false;
         for (size_t i = 0; i < set->count && !found; i++)
-            found = waits(set->slots[i]);
+            found = waits(set->slots[i], names);
         if (!found)
             break;
         if (!waited)
@@ -399,14 +406,32 @@ static void wait_for(struct toolset *set, bool (*waits)(const struct slot *), in
     }
 }
 
-static bool is_listing(const struct slot *slot)
+static bool is_listing(const struct slot *slot, const struct names *names)
 {
+    (void)names;
     return slot->listing;
 }
 
-static bool is_new(const struct slot *slot)
+/* Whether an element may stand for the tool ENTRY or one ENTRY.TOOL. */
+static bool may_mean(const char *element, const char *entry)
 {
-    return !slot->settled && slot->listing;
+    size_t plain = strcspn(element, "*?["), length = strlen(entry);
+
+    if (strncmp(element, entry, plain < length ? plain : length) != 0)
+        return false;
+    return plain == length || element[plain < length ? plain : length] == '.' ||
+           (plain < length && element[plain] != '\0');
+}
+
+/* A server that does not answer keeps nobody waiting who does not want its tools. */
+static bool is_awaited(const struct slot *slot, const struct names *names)
+{
+    if (slot->settled || !slot->listing)
+        return false;
+    for (size_t i = 0; i < names->count; i++)
+        if (may_mean(names->list[i], slot->source->config->name))
+            return true;
+    return false;
 }
 
 void toolset_refresh(struct toolset *set, int64_t wait_ms)
@@ -415,7 +440,7 @@ void toolset_refresh(struct toolset *set, int64_t wait_ms)
     for (size_t i = 0; i < set->count; i++)
         set->slots[i]->list_at = 0;
     ask_who_is_due(set);
-    wait_for(set, is_listing, wait_ms);
+    wait_for(set, is_listing, NULL, wait_ms);
     pthread_mutex_unlock(&set->lock);
 }
 
@@ -465,12 +490,13 @@ static int add_tool(struct tool_list *list, struct tool *tool)
 int toolset_resolve(struct toolset *set, const char *const *names, size_t count,
                     struct tool_list *list, const char **missing, struct err *e)
 {
+    const struct names wanted = {names, count};
     int status = 0;
 
     *list = (struct tool_list){0, NULL};
     *missing = NULL;
     pthread_mutex_lock(&set->lock);
-    wait_for(set, is_new, FIRST_WAIT_MS);
+    wait_for(set, is_awaited, &wanted, FIRST_WAIT_MS);
     for (size_t i = 0; i < count && status == 0; i++) {
         size_t slot = 0, at = 0, matches = 0;
         struct tool *tool;

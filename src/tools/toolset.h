@@ -39,8 +39,8 @@ struct tool *toolset_find(struct toolset *toolset, const char *name);
 
 /* What an agent's list of names and globs ("weather", "files.*") stands for now: each tool
  * once, in the list's order, each with one more user and a `function` of its own (a second tool
- * of one function name is left out). Sources that were never listed are waited for a little
- * while, for the first requests after a start. *missing is the first element that stands for
+ * of one function name is left out). Sources of such tools that were never listed are waited for
+ * a little while, for the first requests after a start. *missing is the first element that stands for
  * nothing, NULL when there is none: go on without it. 0 or AGW_ENOMEM. */
 struct tool_list {
     size_t count;

@@ -17,6 +17,7 @@
 #include "build_config.h"
 #include "store_fixture.h"
 #include "tools/invoke.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 /* ---- providers of the test ---- */
@@ -27,7 +28,7 @@ struct fake {
 };
 
 static _Atomic int opened, closed, called, listed;
-static atomic_bool list_fails, more_tools;
+static atomic_bool list_fails, list_hangs, more_tools;
 static struct fake *last_fake;
 
 static void *fake_open(const struct config_tool *config, void (*changed)(void *arg), void *arg,
@@ -57,6 +58,8 @@ static int fake_list(void *state, int64_t deadline_ms, struct tool_offers *offer
 {
     (void)state, (void)deadline_ms;
     listed++;
+    while (list_hangs)
+        usleep(1000);
     if (list_fails)
         return err_set(e, AGW_EUNAVAILABLE, "nobody is there");
     tool_offers_add(offers, "read", "Reads.",
@@ -206,6 +209,51 @@ static void resolving_waits_for_the_first_list(void **state)
     config_release(&config);
 }
 
+static void *let_list(void *arg)
+{
+    usleep(50000);
+    list_hangs = false;
+    return arg;
+}
+
+/* A server that hangs keeps those waiting who may want its tools, and nobody else. */
+static void resolving_waits_for_no_other_list(void **state)
+{
+    static const char *const others[] = {"say", "s*", "filesystem", "file", "filesystem.*"};
+    static const char *const files[] = {"files.read", "fi*", "*", "[f]iles.*", "files?read"};
+    struct config *config = build_config_tools(
+        security_text, NULL,
+        "version: 1\ntools:\n  - {name: files, provider: mcp, command: [server]}\n"
+        "  - {name: say, provider: local, command: [bin/say]}\n");
+    struct tool_list list;
+    const char *missing;
+    struct err e = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        int64_t begun = clock_mono_ms();
+        struct toolset *set;
+        pthread_t thread;
+
+        list_hangs = true;
+        set = new_set(config);
+        for (int j = 0; j < 10; j++) {
+            assert_int_equal(toolset_resolve(set, others, 5, &list, &missing, &e), 0);
+            assert_int_equal(list.count, 1);
+            tool_list_clear(&list);
+        }
+        assert_true(clock_mono_ms() - begun < 25000); /* and not ten times three seconds */
+        assert_int_equal(pthread_create(&thread, NULL, let_list, NULL), 0);
+        assert_int_equal(toolset_resolve(set, files + i, 1, &list, &missing, &e), 0);
+        assert_true(list.count > 0);
+        assert_null(missing);
+        tool_list_clear(&list);
+        pthread_join(thread, NULL);
+        toolset_free(&set);
+    }
+    config_release(&config);
+}
+
 static void an_unchanged_entry_keeps_its_source(void **state)
 {
     struct config *first = build_config_tools(security_text, NULL, tools_text);
@@ -224,6 +272,8 @@ static void an_unchanged_entry_keeps_its_source(void **state)
     config_release(&second);
     toolset_tick(set);
     assert_int_equal(opened - opened_before, 1);
+    for (int i = 0; i < 6000 && closed == closed_before; i++)
+        usleep(10000); /* a thread may still ask for its list */
     assert_int_equal(closed - closed_before, 1); /* lone; say is still held by us */
     assert_true(has_tool(set, "files.read")); /* at once: nothing is asked anew */
     assert_false(has_tool(set, "lone"));
@@ -515,6 +565,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resolving_waits_for_the_first_list),
+        cmocka_unit_test(resolving_waits_for_no_other_list),
         cmocka_unit_test(an_unchanged_entry_keeps_its_source),
         cmocka_unit_test(a_changed_list_is_asked_for),
         cmocka_unit_test(a_problem_is_told_once),
