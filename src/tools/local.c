@@ -22,7 +22,7 @@
 
 /* So much more than the model sees may be written; who writes more is ended. */
 enum { OUTPUT_FACTOR = 16, STDERR_MAX = 2000, SAID_MAX = 1000, CHUNK = 16384, PROBE_MS = 5000,
-       CPU_FACTOR = 4 };
+       PROBE_AGAIN_MS = 2000, CPU_FACTOR = 4 };
 
 struct local {
     const struct config_tool *config;
@@ -331,11 +331,12 @@ static void local_close(void *state)
 }
 
 /* What a program that does nothing said of the sandbox, for tools that were not called yet; by
- * what the layers depend on. */
+ * what the layers depend on. What kept it from running (descriptors, say) may pass. */
 static struct {
     pthread_mutex_t lock;
     struct probe {
         bool done;
+        int64_t again_at; /* clock_mono_ms() */
         struct err e;
         char report[LAUNCH_REPORT_SIZE];
     } by[2][SANDBOX_OFF + 1];
@@ -349,10 +350,13 @@ static void probe(const struct config_tool *config, struct probe *probe)
 
     nothing.command = command;
     nothing.command_count = 1;
-    if (launch_start(&nothing, 1, clock_mono_ms() + PROBE_MS, NULL, 0, &child, &probe->e) == 0)
+    err_reset(&probe->e);
+    probe->done = launch_start(&nothing, 1, clock_mono_ms() + PROBE_MS, NULL, 0, &child,
+                               &probe->e) == 0;
+    if (probe->done)
         memcpy(probe->report, child.report, sizeof probe->report);
     launch_end(&child);
-    probe->done = true;
+    probe->again_at = clock_mono_ms() + PROBE_AGAIN_MS;
 }
 
 /* The layers into `report`; what keeps it from running into *e. */
@@ -367,7 +371,7 @@ static void look(struct local *local, char report[LAUNCH_REPORT_SIZE], struct er
     if (launch_check(local->config, e) != 0 || report[0] != '\0')
         return;
     permit_lock(&probes.lock);
-    if (!one->done)
+    if (!one->done && clock_mono_ms() >= one->again_at)
         probe(local->config, one);
     *e = one->e;
     memcpy(report, one->report, LAUNCH_REPORT_SIZE);

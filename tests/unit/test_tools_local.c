@@ -339,6 +339,34 @@ static void it_describes_its_sandbox(void **state)
     end(&s);
 }
 
+/* With the network, so that nobody has asked for these layers before. */
+static void what_kept_the_sandbox_from_being_seen_passes(void **state)
+{
+    json_t *object = json_pack("{s:[]}", "diagnostics");
+    int64_t until = clock_mono_ms() + LONG_MS;
+    json_t *list = json_object_get(object, "diagnostics");
+    struct rlimit usual, few;
+    struct subject s;
+
+    (void)state;
+    begin(&s, "cat");
+    s.config.program.network = true;
+    getrlimit(RLIMIT_NOFILE, &usual);
+    few = (struct rlimit){(rlim_t)open_files() - 3, usual.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few);
+    local_provider.describe(s.state, object);
+    setrlimit(RLIMIT_NOFILE, &usual);
+    assert_int_equal(json_array_size(list), 1);
+    while (json_array_size(list) > 0 && clock_mono_ms() < until) {
+        json_array_clear(list);
+        usleep(100000);
+        local_provider.describe(s.state, object);
+    }
+    assert_int_equal(json_array_size(list), 0);
+    json_decref(object);
+    end(&s);
+}
+
 static void it_says_what_keeps_it_from_running(void **state)
 {
     json_t *object = json_pack("{s:[]}", "diagnostics");
@@ -375,6 +403,7 @@ int main(void)
         cmocka_unit_test(many_at_once),
         cmocka_unit_test(without_descriptors_it_says_so),
         cmocka_unit_test(it_describes_its_sandbox),
+        cmocka_unit_test(what_kept_the_sandbox_from_being_seen_passes),
         cmocka_unit_test(it_says_what_keeps_it_from_running),
     };
 

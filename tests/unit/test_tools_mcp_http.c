@@ -47,7 +47,8 @@ struct scene {
     void *state;
     pthread_mutex_t lock;
     struct buf seen;
-    int epoch, lists, sessions, lost_calls, changes;
+    _Atomic int epoch, lists, sessions, lost_calls; /* of all threads of the server */
+    int changes;
     json_int_t waiting;     /* the call whose stream was cut */
 };
 
