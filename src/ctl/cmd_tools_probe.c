@@ -239,7 +239,7 @@ static int run(struct call *call)
     int status = open_probe(call, &probe);
 
     if (status == CTL_FINE) {
-        if (probe.provider->list(probe.state, clock_mono_ms() + probe.timeout_ms, &offers,
+        if (probe.provider->list(probe.state, clock_mono_ms() + probe.timeout_ms, -1, &offers,
                                  &e) != 0)
             status = call_fail("%s: %s", probe.config.url, e.message);
         else

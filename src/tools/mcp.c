@@ -85,11 +85,11 @@ static int request_of(struct mcp *mcp, const struct mcp_request *request, struct
 
 /* ---- the list ---- */
 
-static int ask_page(struct mcp *mcp, const char *cursor, int64_t deadline_ms, json_t **result,
-                    struct err *e)
+static int ask_page(struct mcp *mcp, const char *cursor, int64_t deadline_ms, int watch_fd,
+                    json_t **result, struct err *e)
 {
     struct mcp_request request = {.method = "tools/list", .repeatable = true,
-                                  .deadline_ms = deadline_ms, .watch_fd = -1};
+                                  .deadline_ms = deadline_ms, .watch_fd = watch_fd};
     struct mcp_reply reply = {0};
     int code;
 
@@ -109,14 +109,15 @@ static int ask_page(struct mcp *mcp, const char *cursor, int64_t deadline_ms, js
     return code;
 }
 
-static int ask_all(struct mcp *mcp, struct mcp_tools *tools, int64_t deadline_ms, struct err *e)
+static int ask_all(struct mcp *mcp, struct mcp_tools *tools, int64_t deadline_ms, int watch_fd,
+                   struct err *e)
 {
     json_t *page = NULL, *next = NULL;
     const char *cursor = NULL;
     int code;
 
     do {
-        code = ask_page(mcp, cursor, deadline_ms, &next, e);
+        code = ask_page(mcp, cursor, deadline_ms, watch_fd, &next, e);
         json_decref(page);
         page = next;
         if (code == 0)
@@ -142,8 +143,8 @@ static void keep(struct mcp *mcp, struct mcp_tools *tools)
     free(old_notes);
 }
 
-static int list_tools(void *state, int64_t deadline_ms, struct tool_offers *offers,
-                      struct err *e)
+static int list_tools(void *state, int64_t deadline_ms, int watch_fd,
+                      struct tool_offers *offers, struct err *e)
 {
     struct mcp *mcp = state;
     struct mcp_tools tools;
@@ -152,7 +153,7 @@ static int list_tools(void *state, int64_t deadline_ms, struct tool_offers *offe
     if (mcp_tools_begin(&tools, offers) != 0)
         err_set(e, AGW_ENOMEM, "memory is out");
     else
-        code = ask_all(mcp, &tools, deadline_ms, e);
+        code = ask_all(mcp, &tools, deadline_ms, watch_fd, e);
     if (code == 0)
         keep(mcp, &tools);
     mcp_tools_clear(&tools);
@@ -201,7 +202,7 @@ static int ask_right(struct mcp *mcp, const struct tool_call *call, json_t *para
     if (code != AGW_EINVALID || reply->code != MCP_HEADER_MISMATCH)
         return code;
     mcp->changed(mcp->changed_arg);
-    code = list_tools(mcp, call->deadline_ms, &offers, e);
+    code = list_tools(mcp, call->deadline_ms, call->watch_fd, &offers, e);
     tool_offers_clear(&offers);
     return code == 0 ? ask_once(mcp, call, params, reply, e) : code;
 }

@@ -115,8 +115,10 @@ struct tool_provider {
     void (*close)(void *state);
 
     /* Asks for the tools, within `deadline_ms`; in a thread without a run permit. AGW_E* with
-     * *e set: the list known before stays. NULL function: the entry is its one tool. */
-    int (*list)(void *state, int64_t deadline_ms, struct tool_offers *offers, struct err *e);
+     * *e set: the list known before stays; AGW_EGONE when `watch_fd` (-1 = none) hangs up. NULL
+     * function: the entry is its one tool. */
+    int (*list)(void *state, int64_t deadline_ms, int watch_fd, struct tool_offers *offers,
+                struct err *e);
 
     /* Runs one call to its end and fills *result (zeroed before). Blocks: gives the run permit
      * back while it waits (util/permit.h). Watches call->watch_fd and ends as TOOL_CANCELLED

@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tools/source.h"
 #include "util/clock.h"
@@ -43,6 +45,7 @@ struct toolset {
     struct slot *gone;      /* closing them may take a while: housekeeping does it */
     int threads;
     bool closing;
+    int hang_up[2];         /* shutting the first down ends the threads that watch the second */
     void (*on_problem)(void *arg, const char *tool, const char *problem);
     void *on_problem_arg;
 };
@@ -54,6 +57,10 @@ struct toolset *toolset_new(const struct tool_provider *const *providers)
 
     if (set == NULL)
         return NULL;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, set->hang_up) != 0) {
+        free(set);
+        return NULL;
+    }
     set->providers = providers;
     pthread_mutex_init(&set->lock, NULL);
     pthread_condattr_init(&monotonic);
@@ -109,6 +116,7 @@ void toolset_free(struct toolset **slot)
         return;
     pthread_mutex_lock(&set->lock);
     set->closing = true;
+    shutdown(set->hang_up[0], SHUT_RDWR);
     while (set->threads > 0)
         pthread_cond_wait(&set->settled, &set->lock);
     pthread_mutex_unlock(&set->lock);
@@ -118,6 +126,8 @@ void toolset_free(struct toolset **slot)
     free(set->slots);
     pthread_cond_destroy(&set->settled);
     pthread_mutex_destroy(&set->lock);
+    close(set->hang_up[0]);
+    close(set->hang_up[1]);
     free(set);
     *slot = NULL;
 }
@@ -191,19 +201,22 @@ static void *ask(void *arg)
     struct buf notes;
     size_t count = 0;
     char *text;
+    int code;
 
     free(arg);
     buf_init(&notes, NOTES_MAX);
-    if (source->provider->list(source->state, clock_mono_ms() + LIST_TIME_MS, &offers, &e) == 0 &&
+    code = source->provider->list(source->state, clock_mono_ms() + LIST_TIME_MS,
+                                  asking.set->hang_up[1], &offers, &e);
+    if (code == 0 &&
         (tools = source_tools(source, &offers, &count, &notes)) == NULL)
         err_set(&e, AGW_ENOMEM, "memory is out");
     tool_offers_clear(&offers);
     text = notes.length > 0 ? buf_take(&notes) : NULL;
     buf_free(&notes);
-    if (tools == NULL)
+    if (tools == NULL && code != AGW_EGONE)
         log_problem(source, &e);
     pthread_mutex_lock(&asking.set->lock);
-    slot = slot_of(asking.set, source);
+    slot = code == AGW_EGONE ? NULL : slot_of(asking.set, source); /* the end calls it off */
     if (slot != NULL)
         is_new = settle(slot, &tools, &count, &text, &e);
     pthread_mutex_unlock(&asking.set->lock);

@@ -16,7 +16,7 @@ struct toolset *toolset_new(const struct tool_provider *const *providers);
  * thread, once for each new reason. */
 void toolset_on_problem(struct toolset *toolset,
                         void (*fn)(void *arg, const char *tool, const char *problem), void *arg);
-/* No call may run any more; waits for threads that ask for lists. Closes all sources. */
+/* No call may run any more; calls off the threads that ask for lists. Closes all sources. */
 void toolset_free(struct toolset **toolset);
 
 /* Takes over the tools of a new configuration, of which it keeps a reference. A source that

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -53,13 +54,16 @@ static void fake_close(void *state)
     free(state);
 }
 
-static int fake_list(void *state, int64_t deadline_ms, struct tool_offers *offers,
+static int fake_list(void *state, int64_t deadline_ms, int watch_fd, struct tool_offers *offers,
                      struct err *e)
 {
-    (void)state, (void)deadline_ms;
+    struct pollfd watched = {.fd = watch_fd, .events = POLLRDHUP};
+
+    (void)state;
     listed++;
-    while (list_hangs)
-        usleep(1000);
+    while (list_hangs && clock_mono_ms() < deadline_ms)
+        if (poll(&watched, 1, 1) > 0)
+            return err_set(e, AGW_EGONE, "called off");
     if (list_fails)
         return err_set(e, AGW_EUNAVAILABLE, "nobody is there");
     tool_offers_add(offers, "read", "Reads.",
@@ -254,6 +258,35 @@ static void resolving_waits_for_no_other_list(void **state)
     config_release(&config);
 }
 
+static _Atomic int told;
+
+static void tell(void *arg, const char *tool, const char *problem)
+{
+    assert_ptr_equal(arg, &told);
+    assert_true(strcmp(tool, "files") == 0 || strcmp(tool, "lone") == 0);
+    assert_string_equal(problem, "nobody is there");
+    told++;
+}
+
+/* Nor is the end waited for, and that is no problem of the server. */
+static void the_end_calls_lists_off(void **state)
+{
+    struct config *config = build_config_tools(security_text, NULL, tools_text);
+    struct toolset *set = toolset_new(providers);
+    int64_t begun = clock_mono_ms();
+    struct err e = {0};
+
+    (void)state;
+    toolset_on_problem(set, tell, &told);
+    list_hangs = true;
+    assert_int_equal(toolset_update(set, config, &e), 0);
+    toolset_free(&set);
+    list_hangs = false;
+    assert_true(clock_mono_ms() - begun < 25000);
+    assert_int_equal(told, 0);
+    config_release(&config);
+}
+
 static void an_unchanged_entry_keeps_its_source(void **state)
 {
     struct config *first = build_config_tools(security_text, NULL, tools_text);
@@ -302,16 +335,6 @@ static void a_changed_list_is_asked_for(void **state)
     assert_false(has_tool(set, "files.write"));
     toolset_free(&set);
     config_release(&config);
-}
-
-static _Atomic int told;
-
-static void tell(void *arg, const char *tool, const char *problem)
-{
-    assert_ptr_equal(arg, &told);
-    assert_true(strcmp(tool, "files") == 0 || strcmp(tool, "lone") == 0);
-    assert_string_equal(problem, "nobody is there");
-    told++;
 }
 
 static void a_problem_is_told_once(void **state)
@@ -566,6 +589,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resolving_waits_for_the_first_list),
         cmocka_unit_test(resolving_waits_for_no_other_list),
+        cmocka_unit_test(the_end_calls_lists_off),
         cmocka_unit_test(an_unchanged_entry_keeps_its_source),
         cmocka_unit_test(a_changed_list_is_asked_for),
         cmocka_unit_test(a_problem_is_told_once),

@@ -333,7 +333,7 @@ static void list(struct scene *scene)
     struct tool_offers offers = {0};
     struct err e = {0};
 
-    if (mcp_provider.list(scene->state, clock_mono_ms() + LONG_MS, &offers, &e) != 0)
+    if (mcp_provider.list(scene->state, clock_mono_ms() + LONG_MS, -1, &offers, &e) != 0)
         fail_msg("%s", e.message);
     assert_int_equal(offers.count, 2);
     tool_offers_clear(&offers);
@@ -573,6 +573,24 @@ static void credentials_are_withheld(void **state)
     }
 }
 
+static void who_leaves_ends_a_list(void **state)
+{
+    struct tool_offers offers = {0};
+    struct err e = {0};
+    struct scene s;
+    int pair[2];
+
+    (void)state;
+    scene_open(&s, MODERN);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    close(pair[0]);
+    assert_int_equal(mcp_provider.list(s.state, clock_mono_ms() + LONG_MS, pair[1], &offers, &e),
+                     AGW_EGONE);
+    close(pair[1]);
+    list(&s);
+    scene_close(&s);
+}
+
 static void what_cannot_be_reached_says_why(void **state)
 {
     struct scene s;
@@ -600,6 +618,7 @@ int main(void)
         cmocka_unit_test(a_session_is_begun_once),
         cmocka_unit_test(time_and_clients_end),
         cmocka_unit_test(credentials_are_withheld),
+        cmocka_unit_test(who_leaves_ends_a_list),
         cmocka_unit_test(what_cannot_be_reached_says_why),
     };
 

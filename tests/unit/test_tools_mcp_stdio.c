@@ -122,7 +122,7 @@ static void scene_close(struct scene *scene)
 static int list(struct scene *scene, int64_t wait_ms, struct err *e)
 {
     struct tool_offers offers = {0};
-    int code = mcp_provider.list(scene->state, clock_mono_ms() + wait_ms, &offers, e);
+    int code = mcp_provider.list(scene->state, clock_mono_ms() + wait_ms, -1, &offers, e);
 
     if (code == 0)
         assert_int_equal(offers.count, 1);
@@ -363,7 +363,7 @@ static void use_a_server(void *arg)
     one.arguments = arguments;
     s->state = mcp_provider.open(&s->config, on_change, &s->changes, &e);
     if (s->state != NULL) {
-        mcp_provider.list(s->state, clock_mono_ms() + LONG_MS, &offers, &e);
+        mcp_provider.list(s->state, clock_mono_ms() + LONG_MS, -1, &offers, &e);
         mcp_provider.call(s->state, &one, &result);
         mcp_provider.describe(s->state, object);
         mcp_provider.close(s->state);
