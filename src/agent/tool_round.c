@@ -119,23 +119,16 @@ static bool wait_for_helper(struct work *work)
 {
     const struct chat_sink *sink = work->round->sink;
     int64_t due = *work->round->quiet_since_ms + sink->tick_ms;
-    struct timespec until = {.tv_sec = due / 1000, .tv_nsec = due % 1000 * 1000000};
+    struct timespec until;
 
     if (sink->tick == NULL || sink->tick_ms <= 0) {
         pthread_cond_wait(&work->ended, &work->lock);
         return false;
     }
-    /* clock_mono_ms() is CLOCK_BOOTTIME, which no condition waits by. */
     due -= clock_mono_ms();
     if (due <= 0)
         return true;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += due / 1000;
-    until.tv_nsec += due % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    until = clock_wait_end(due);
     return pthread_cond_timedwait(&work->ended, &work->lock, &until) == ETIMEDOUT;
 }
 

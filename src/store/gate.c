@@ -123,16 +123,9 @@ static int sleep_until_handed(struct gate *gate, const struct timespec *until)
 /* Among this process's threads; 0 or an errno number. */
 static int take(struct gate *gate, int64_t wait_ms)
 {
-    struct timespec until;
+    struct timespec until = clock_wait_end(wait_ms);
     int result = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += wait_ms / 1000;
-    until.tv_nsec += wait_ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
     pthread_mutex_lock(&gate->lock);
     if (gate->taken)
         result = sleep_until_handed(gate, &until);

@@ -270,12 +270,8 @@ static int negotiate(struct mcp_session *session, struct terms *terms, int64_t d
 static int wait_for_another(struct mcp_session *session, int64_t deadline_ms, int watch_fd,
                             struct err *e)
 {
-    struct timespec until;
+    struct timespec until = clock_wait_end(LOOK_MS);
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += LOOK_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
     permit_wait_begin();
     pthread_cond_timedwait(&session->settled, &session->lock, &until);
     pthread_mutex_unlock(&session->lock);

@@ -31,12 +31,8 @@ static void close_link(void *state)
 static int wait_a_little(struct mcp_keeper *keeper, int64_t deadline_ms, int watch_fd,
                          struct err *e)
 {
-    struct timespec until;
+    struct timespec until = clock_wait_end(LOOK_MS);
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += LOOK_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
     permit_wait_begin();
     pthread_cond_timedwait(&keeper->turned, &keeper->lock, &until);
     pthread_mutex_unlock(&keeper->lock);

@@ -146,14 +146,9 @@ static int listen_to(struct mcp_watch *watch, int64_t *lasted_ms)
 static bool pause_for(struct mcp_watch *watch, int64_t ms)
 {
     uint64_t turn = watch->turn;
-    struct timespec until;
+    struct timespec until = clock_wait_end(ms);
     int status = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
     while (status != ETIMEDOUT && !watch->closing && watch->turn == turn)
         status = pthread_cond_timedwait(&watch->turned, &watch->lock, &until);
     return !watch->closing && watch->turn == turn;

@@ -390,16 +390,9 @@ struct names {
 static void wait_for(struct toolset *set, bool (*waits)(const struct slot *, const struct names *),
                      const struct names *names, int64_t wait_ms)
 {
-    struct timespec until;
+    struct timespec until = clock_wait_end(wait_ms);
     bool found = true, waited = false;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += wait_ms / 1000;
-    until.tv_nsec += wait_ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
     for (;;) {
         found = false;
         for (size_t i = 0; i < set->count && !found; i++)

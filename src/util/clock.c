@@ -33,6 +33,20 @@ int64_t clock_mono_us(void)
     return read_clock(CLOCK_BOOTTIME, 1000000);
 }
 
+struct timespec clock_wait_end(int64_t ms)
+{
+    struct timespec end;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += ms / 1000;
+    end.tv_nsec += ms % 1000 * 1000000;
+    if (end.tv_nsec >= 1000000000) {
+        end.tv_sec++;
+        end.tv_nsec -= 1000000000;
+    }
+    return end;
+}
+
 /* "2026-11-25T19:01:17" of `seconds`, without NUL. */
 static void spell_second(time_t seconds, char text[SECOND_LENGTH])
 {

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 enum { CLOCK_TEXT_SIZE = 32 };
 
@@ -14,6 +15,10 @@ int64_t clock_wall_ms(void);
  * and counting through suspend (CLOCK_BOOTTIME). */
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
+
+/* The moment `ms` (>= 0) from now, for pthread_cond_timedwait() on a condition that waits by
+ * CLOCK_MONOTONIC; CLOCK_BOOTTIME is none that conditions know. */
+struct timespec clock_wait_end(int64_t ms);
 
 /* "2026-11-25T19:01:17.123Z"; the year is clamped to 0..9999. Returns `text`. */
 const char *clock_format(int64_t ms, char text[CLOCK_TEXT_SIZE]);

@@ -113,6 +113,25 @@ static void clocks_agree_with_the_system(void **state)
     }
 }
 
+static void waits_end_when_they_should(void **state)
+{
+    static const int64_t waits[] = {0, 1, 250, 999, 1000, 1001, 61999};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof waits / sizeof waits[0]; i++) {
+        struct timespec before, end, after;
+        int64_t left, right;
+
+        clock_gettime(CLOCK_MONOTONIC, &before);
+        end = clock_wait_end(waits[i]);
+        clock_gettime(CLOCK_MONOTONIC, &after);
+        assert_in_range(end.tv_nsec, 0, 999999999);
+        left = (end.tv_sec - before.tv_sec) * 1000000000 + end.tv_nsec - before.tv_nsec;
+        right = (end.tv_sec - after.tv_sec) * 1000000000 + end.tv_nsec - after.tv_nsec;
+        assert_true(left >= waits[i] * 1000000 && right <= waits[i] * 1000000);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +140,7 @@ int main(void)
         cmocka_unit_test(what_is_written_reads_back),
         cmocka_unit_test(years_are_clamped_and_four_digits),
         cmocka_unit_test(clocks_agree_with_the_system),
+        cmocka_unit_test(waits_end_when_they_should),
     };
 
     return cmocka_run_group_tests_name("util/clock", tests, NULL, NULL);
