@@ -6,7 +6,6 @@ agent_gateway_LDADD = $(AGW_LIBS)
 libagw_a_SOURCES += \
   src/gateway/auto_reload.c src/gateway/auto_reload.h \
   src/gateway/file_modes.c src/gateway/file_modes.h \
-  src/gateway/listen.c src/gateway/listen.h \
   src/gateway/notify.c src/gateway/notify.h \
   src/gateway/supervisor.c src/gateway/supervisor.h \
   src/gateway/worker.c src/gateway/worker.h
@@ -14,10 +13,9 @@ libagw_a_SOURCES += \
 dist_man_MANS += doc/man/agent-gateway.8
 EXTRA_DIST += contrib/systemd/agent-gateway.service contrib/systemd/agent-gateway.socket
 
-unit_tests += tests/unit/test_gateway_auto_reload tests/unit/test_gateway_listen \
+unit_tests += tests/unit/test_gateway_auto_reload \
   tests/unit/test_gateway_main tests/unit/test_gateway_supervisor
 tests_unit_test_gateway_auto_reload_SOURCES = tests/unit/test_gateway_auto_reload.c
-tests_unit_test_gateway_listen_SOURCES = tests/unit/test_gateway_listen.c $(fcgi_client)
 tests_unit_test_gateway_main_SOURCES = tests/unit/test_gateway_main.c
 tests_unit_test_gateway_supervisor_SOURCES = tests/unit/test_gateway_supervisor.c $(fcgi_client)
 

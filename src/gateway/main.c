@@ -13,7 +13,7 @@
 
 #include "config/load.h"
 #include "gateway/file_modes.h"
-#include "gateway/listen.h"
+#include "net/listen.h"
 #include "gateway/supervisor.h"
 #include "gateway/worker.h"
 #include "policy/state.h"

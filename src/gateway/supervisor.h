@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "gateway/listen.h"
+#include "net/listen.h"
 #include "http/siblings.h"
 #include "util/err.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The listening socket: handed over by who started the program, or made here. */
-#ifndef AGW_GATEWAY_LISTEN_H
-#define AGW_GATEWAY_LISTEN_H
+#ifndef AGW_NET_LISTEN_H
+#define AGW_NET_LISTEN_H
 
 #include <stdbool.h>
 #include <sys/types.h>

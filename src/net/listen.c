@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Gets hold of the one socket that requests come from. */
-#include "gateway/listen.h"
+#include "net/listen.h"
 
 #include <errno.h>
 #include <fcntl.h>

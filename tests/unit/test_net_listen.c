@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "../lib/fcgi_client.h"
-#include "gateway/listen.h"
+#include "net/listen.h"
 
 static char directory[] = "/tmp/agw-listen-XXXXXX";
 static char path[64], address[80];
@@ -269,5 +269,5 @@ int main(void)
         cmocka_unit_test(inherited),
     };
 
-    return cmocka_run_group_tests_name("gateway/listen", tests, setup, teardown);
+    return cmocka_run_group_tests_name("net/listen", tests, setup, teardown);
 }
