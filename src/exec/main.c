@@ -16,13 +16,13 @@
 #include "exec/keep.h"
 #include "sandbox/sandbox.h"
 
-enum { USAGE = 2, CANNOT_RUN = 126, FDS_MAX = 4096 };
+enum { USAGE = 2, CANNOT_RUN = 126, FDS_MAX = 4096, PASSED_FD = 3 };
 
 struct settings {
     struct sandbox_spec spec;
     bool off, require;
     const char *directory;
-    int report, control; /* descriptors, -1 = none */
+    int report, control, channel; /* descriptors, -1 = none */
     char **command;
 };
 
@@ -44,12 +44,13 @@ static const char usage[] =
     "  --off               no sandbox; only end with it all that came from it\n"
     "  --report FD         descriptor to which the layers of the sandbox are reported\n"
     "  --control FD        when the other end of this descriptor is closed, end all\n"
+    "  --channel FD        the program gets this descriptor, as its descriptor 3\n"
     "  --help, --version\n";
 
 /* ---- options ---- */
 
 enum option_id { READ = 256, WRITE, NETWORK, DIRECTORY, MEMORY, CPU, PROCESSES, FILES, FILE_SIZE,
-                 TMP_SIZE, REQUIRE, OFF, REPORT, CONTROL, HELP, VERSION_OPTION };
+                 TMP_SIZE, REQUIRE, OFF, REPORT, CONTROL, CHANNEL, HELP, VERSION_OPTION };
 
 static const struct option options[] = {
     {"read", required_argument, NULL, READ},
@@ -66,6 +67,7 @@ static const struct option options[] = {
     {"off", no_argument, NULL, OFF},
     {"report", required_argument, NULL, REPORT},
     {"control", required_argument, NULL, CONTROL},
+    {"channel", required_argument, NULL, CHANNEL},
     {"help", no_argument, NULL, HELP},
     {"version", no_argument, NULL, VERSION_OPTION},
     {NULL, 0, NULL, 0}};
@@ -143,6 +145,9 @@ static void take(struct settings *s, int id, char *value)
     case CONTROL:
         s->control = descriptor(value);
         return;
+    case CHANNEL:
+        s->channel = descriptor(value);
+        return;
     case HELP:
         fputs(usage, stdout);
         exit(0);
@@ -184,6 +189,16 @@ static void confine(struct settings *s, struct report *report)
     calls_filter(&s->spec, report);
 }
 
+/* What has the program's number moves out of its way. */
+static int pass_channel(int channel, struct report *report)
+{
+    if (report->fd == PASSED_FD)
+        report->fd = fcntl(report->fd, F_DUPFD_CLOEXEC, PASSED_FD + 1);
+    if (channel == PASSED_FD)
+        return fcntl(channel, F_SETFD, 0);
+    return dup2(channel, PASSED_FD) < 0 ? -1 : 0;
+}
+
 static void become(struct settings *s, struct report *report)
 {
     const char *lack;
@@ -201,6 +216,10 @@ static void become(struct settings *s, struct report *report)
         report_failed(report, "the sandbox is required, but %s", lack);
         _exit(CANNOT_RUN);
     }
+    if (s->channel >= 0 && pass_channel(s->channel, report) != 0) {
+        report_failed(report, "no descriptor for its channel: %s", strerror(errno));
+        _exit(CANNOT_RUN);
+    }
     report_started(report);
     keep_release();
     execv(s->command[0], s->command);
@@ -213,10 +232,12 @@ static void become(struct settings *s, struct report *report)
 /* ---- who keeps it ---- */
 
 /* Pipes end when the program ends them, not when we do. */
-static void close_own_ends(const struct report *report)
+static void close_own_ends(const struct settings *s, const struct report *report)
 {
     if (report->fd >= 0)
         close(report->fd);
+    if (s->channel >= 0)
+        close(s->channel);
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         close(fd);
 }
@@ -230,13 +251,20 @@ static void close_from(unsigned first, unsigned last)
         close((int)fd);
 }
 
+static int by_number(const void *a, const void *b)
+{
+    int left = *(const int *)a, right = *(const int *)b;
+
+    return (left > right) - (left < right);
+}
+
 /* Whatever else the caller had open is not for the program. */
 static void close_others(const struct settings *s)
 {
     unsigned next = STDERR_FILENO + 1;
-    int kept[] = {s->report < s->control ? s->report : s->control,
-                  s->report < s->control ? s->control : s->report, INT_MAX};
+    int kept[] = {s->report, s->control, s->channel, INT_MAX};
 
+    qsort(kept, sizeof kept / sizeof kept[0], sizeof kept[0], by_number);
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
         if (kept[i] < (int)next)
             continue;
@@ -262,7 +290,7 @@ static int keep_inside(struct settings *s, struct report *report, bool own_pids,
         become(s, report);
     if (child < 0)
         report_failed(report, "no process can be made: %s", strerror(errno));
-    close_own_ends(report);
+    close_own_ends(s, report);
     return child < 0 ? CANNOT_RUN : keep_watch(child, true, own_pids, life);
 }
 
@@ -286,13 +314,13 @@ static int keep_outside(struct settings *s, struct report *report)
     }
     if (child < 0)
         report_failed(report, "no process can be made: %s", strerror(errno));
-    close_own_ends(report);
+    close_own_ends(s, report);
     return child < 0 ? CANNOT_RUN : keep_watch(child, false, false, s->control);
 }
 
 int main(int argc, char **argv)
 {
-    struct settings s = {.report = -1, .control = -1};
+    struct settings s = {.report = -1, .control = -1, .channel = -1};
     struct report report;
     int result;
 

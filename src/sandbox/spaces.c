@@ -186,11 +186,13 @@ static bool has_own_pid_max(void)
     return major > 6 || (major == 6 && minor >= 14);
 }
 
-/* The processes of root have no other limit. */
+/* The processes of root have no other limit. Once the numbers have come to the highest they begin
+ * again above PID_MAX_LOWEST, so that many have to be left there, or a program that lives long
+ * could start nothing any more. */
 static void limit_pids(const struct sandbox_spec *spec, struct report *report)
 {
     char text[FILE_TEXT];
-    long long limit = spec->processes < PID_MAX_LOWEST ? PID_MAX_LOWEST : spec->processes;
+    long long limit = PID_MAX_LOWEST + spec->processes;
 
     if (spec->processes == 0 || geteuid() != 0 || !has_own_pid_max())
         return;

@@ -20,8 +20,9 @@
 #include "util/arena.h"
 #include "util/clock.h"
 #include "util/permit.h"
+#include "util/proc.h"
 
-enum { REPORT_FD = 3, CONTROL_FD = 4, FILES_MAX = 1024, FILE_MIB = 64, TMP_MIB = 64,
+enum { CHANNEL_FD = 5, FILES_MAX = 1024, FILE_MIB = 64, TMP_MIB = 64,
        END_MS = 5000, FIXED_WORDS = 40, MIB_SHIFT = 20,
        PLAN_MAX = 4 << 20 };
 
@@ -30,24 +31,17 @@ static const char search_path[] = "/usr/local/bin:/usr/bin:/bin";
 /* ---- the launcher program ---- */
 
 static char launcher[PATH_MAX];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* $GATEWAY_EXEC; beside this program, when that was not installed; where it is installed. */
+/* $GATEWAY_EXEC, or as proc_program() finds it. */
 static void find_launcher(void)
 {
     const char *named = getenv("GATEWAY_EXEC");
-    ssize_t length = readlink("/proc/self/exe", launcher, sizeof launcher - 16);
-    char *slash;
 
-    if (named != NULL && named[0] != '\0') {
+    if (named != NULL && named[0] != '\0')
         snprintf(launcher, sizeof launcher, "%s", named);
-        return;
-    }
-    launcher[length < 0 ? 0 : length] = '\0';
-    slash = strrchr(launcher, '/');
-    if (slash != NULL)
-        memcpy(slash, "/agw-exec", sizeof "/agw-exec");
-    if (slash == NULL || access(launcher, X_OK) != 0)
-        snprintf(launcher, sizeof launcher, "%s", AGW_LIBEXECDIR "/agw-exec");
+    else
+        proc_program("agw-exec", AGW_LIBEXECDIR, launcher, sizeof launcher);
 }
 
 /* ---- the command ---- */
@@ -59,8 +53,6 @@ struct plan {
     const char *program;   /* absolute */
     size_t count;
     char **words, **environment;
-    const char *input;     /* what stands in its stdin before it runs */
-    size_t length;
     struct err *e;
 };
 
@@ -170,11 +162,6 @@ static void add_options(struct plan *p, int64_t cpu_s)
 {
     const struct config_program *c = &p->tool->program;
 
-    add(p, "agw-exec");
-    add(p, "--report");
-    add(p, "3");
-    add(p, "--control");
-    add(p, "4");
     add(p, "--directory");
     add(p, p->directory);
     if (c->sandbox != SANDBOX_BEST_EFFORT)
@@ -281,7 +268,7 @@ static int make_pipes(int pipes[PIPES][2])
                                : pipe2(pipes[i], O_CLOEXEC)) != 0 ||
             fcntl(pipes[i][our_end[i]], F_SETFL, O_NONBLOCK) != 0)
             return -1;
-        moved = fcntl(pipes[i][theirs], F_DUPFD_CLOEXEC, CONTROL_FD + 1);
+        moved = fcntl(pipes[i][theirs], F_DUPFD_CLOEXEC, CHANNEL_FD + 1);
         if (moved < 0)
             return -1;
         close(pipes[i][theirs]);
@@ -290,7 +277,8 @@ static int make_pipes(int pipes[PIPES][2])
     return 0;
 }
 
-static int spawn(const struct plan *p, int pipes[PIPES][2], pid_t *pid)
+static int spawn(char *const *words, const struct launch_command *command, int channel,
+                 int pipes[PIPES][2], pid_t *pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -306,10 +294,88 @@ static int spawn(const struct plan *p, int pipes[PIPES][2], pid_t *pid)
     posix_spawn_file_actions_init(&actions);
     for (int i = 0; i < PIPES; i++)
         posix_spawn_file_actions_adddup2(&actions, pipes[i][1 - our_end[i]], i);
-    problem = posix_spawn(pid, launcher, &actions, &attributes, p->words, p->environment);
+    if (channel >= 0)
+        posix_spawn_file_actions_adddup2(&actions, channel, CHANNEL_FD);
+    problem = posix_spawn(pid, launcher, &actions, &attributes, words,
+                          (char *const *)command->environment);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     return problem;
+}
+
+/* The launcher's own options, then the command's words; NULL when memory is out. */
+static char **all_words(const struct launch_command *command)
+{
+    static const char *const own[] = {"agw-exec", "--report", "3", "--control", "4",
+                                      "--channel", "5"};
+    size_t own_count = sizeof own / sizeof own[0] - (command->channel < 0 ? 2 : 0), count = 0;
+    char **words;
+
+    while (command->words[count] != NULL)
+        count++;
+    words = malloc((own_count + count + 1) * sizeof *words);
+    if (words == NULL)
+        return NULL;
+    memcpy(words, own, own_count * sizeof *words);
+    memcpy(words + own_count, command->words, (count + 1) * sizeof *words);
+    return words;
+}
+
+/* As much as the pipe takes. */
+static size_t fill(int fd, const char *input, size_t length)
+{
+    ssize_t wrote = length == 0 ? 0 : write(fd, input, length);
+
+    return wrote < 0 ? 0 : (size_t)wrote;
+}
+
+/* 0, or errno. */
+static int begin(const struct launch_command *command, struct launch_child *child)
+{
+    int pipes[PIPES][2], problem = ENOMEM, channel = -1;
+    char **words = all_words(command);
+
+    if (words == NULL)
+        return problem;
+    if (make_pipes(pipes) != 0 ||
+        (command->channel >= 0 &&
+         (channel = fcntl(command->channel, F_DUPFD_CLOEXEC, CHANNEL_FD + 1)) < 0))
+        problem = errno;
+    else {
+        child->fed = fill(pipes[PIPE_IN][1], command->input, command->length);
+        problem = spawn(words, command, channel, pipes, &child->pid);
+    }
+    free(words);
+    launch_close(&channel);
+    if (problem != 0) {
+        child->pid = 0;
+        close_pipes(pipes);
+        return problem;
+    }
+    for (int i = 0; i < PIPES; i++)
+        launch_close(&pipes[i][1 - our_end[i]]);
+    child->in = pipes[PIPE_IN][1];
+    child->out = pipes[PIPE_OUT][0];
+    child->err = pipes[PIPE_ERR][0];
+    child->ended_fd = pipes[PIPE_CONTROL][1];
+    child->starting = pipes[PIPE_REPORT][0];
+    return 0;
+}
+
+int launch_spawn(const struct launch_command *command, struct launch_child *child,
+                 struct err *e)
+{
+    int problem;
+
+    *child = (struct launch_child){.ended_fd = -1, .in = -1, .out = -1, .err = -1,
+                                   .starting = -1};
+    pthread_once(&once, find_launcher);
+    problem = begin(command, child);
+    if (problem == 0)
+        return 0;
+    if (problem == ENOMEM)
+        return err_set(e, AGW_ENOMEM, "starting a program");
+    return err_set(e, AGW_EUNAVAILABLE, "cannot run %s: %s", launcher, strerror(problem));
 }
 
 /* Reads what is there; 1 = it was the last of it. */
@@ -330,68 +396,40 @@ static int read_report(int fd, struct launch_child *child)
     return got == 0 || errno != EAGAIN;
 }
 
-static bool await_report(int fd, int64_t deadline_ms, struct launch_child *child)
+int launch_look(struct launch_child *child, struct err *e)
 {
-    struct pollfd watched = {.fd = fd, .events = POLLIN};
+    char why[256];
+
+    if (child->starting >= 0) {
+        if (read_report(child->starting, child) != 1)
+            return 0;
+        launch_close(&child->starting);
+        report_take_tmp(child->report, child->tmp, sizeof child->tmp);
+    }
+    if (report_has_started(child->report, why, sizeof why))
+        return 1;
+    return err_set(e, AGW_EUNAVAILABLE, "%s", why);
+}
+
+/* As launch_look(), but never 0. */
+static int await_start(int64_t deadline_ms, struct launch_child *child, struct err *e)
+{
+    struct pollfd watched = {.fd = child->starting, .events = POLLIN};
     int64_t left;
-    bool complete = false;
+    int status = 0;
 
     permit_wait_begin();
-    while (!complete && (left = deadline_ms - clock_mono_ms()) > 0)
+    while (status == 0 && (left = deadline_ms - clock_mono_ms()) > 0)
         if (poll(&watched, 1, left > INT_MAX ? INT_MAX : (int)left) > 0)
-            complete = read_report(fd, child) == 1;
+            status = launch_look(child, e);
     permit_wait_end();
-    return complete;
-}
-
-/* As much as the pipe takes. */
-static size_t fill(int fd, const char *input, size_t length)
-{
-    ssize_t wrote = length == 0 ? 0 : write(fd, input, length);
-
-    return wrote < 0 ? 0 : (size_t)wrote;
-}
-
-static int start_planned(const struct plan *p, int64_t deadline_ms, struct launch_child *child)
-{
-    int pipes[PIPES][2], problem;
-    char why[256] = "it takes too long to start";
-    bool complete;
-
-    if (make_pipes(pipes) != 0) {
-        problem = errno;
-        close_pipes(pipes);
-        return err_set(p->e, AGW_EUNAVAILABLE, "no pipe for the program: %s", strerror(problem));
-    }
-    child->fed = fill(pipes[PIPE_IN][1], p->input, p->length);
-    problem = spawn(p, pipes, &child->pid);
-    if (problem != 0) {
-        child->pid = 0;
-        close_pipes(pipes);
-        return err_set(p->e, AGW_EUNAVAILABLE, "cannot run %s: %s", launcher, strerror(problem));
-    }
-    for (int i = 0; i < PIPES; i++)
-        launch_close(&pipes[i][1 - our_end[i]]);
-    child->in = pipes[PIPE_IN][1];
-    child->out = pipes[PIPE_OUT][0];
-    child->err = pipes[PIPE_ERR][0];
-    child->ended_fd = pipes[PIPE_CONTROL][1];
-    complete = await_report(pipes[PIPE_REPORT][0], deadline_ms, child);
-    report_take_tmp(child->report, child->tmp, sizeof child->tmp);
-    if (complete && report_has_started(child->report, why, sizeof why))
-        why[0] = '\0';
-    close(pipes[PIPE_REPORT][0]);
-    if (why[0] == '\0')
-        return 0;
-    launch_end(child);
-    return err_set(p->e, AGW_EUNAVAILABLE, "%s", why);
+    return status != 0 ? status
+                       : err_set(e, AGW_EUNAVAILABLE, "it takes too long to start");
 }
 
 /* To be ended with arena_free(), also after an error. */
-static int begin(struct plan *p, const struct config_tool *tool, struct err *e)
+static int plan(struct plan *p, const struct config_tool *tool, struct err *e)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-
     pthread_once(&once, find_launcher);
     *p = (struct plan){.arena = arena_new(PLAN_MAX), .tool = tool, .e = e};
     if (p->arena == NULL)
@@ -413,7 +451,7 @@ static int check_paths(const char *option, const char **paths, size_t count, str
 int launch_check(const struct config_tool *tool, struct err *e)
 {
     struct plan p;
-    int status = begin(&p, tool, e);
+    int status = plan(&p, tool, e);
 
     arena_free(&p.arena);
     if (status == 0 && access(launcher, X_OK) != 0)
@@ -429,18 +467,25 @@ int launch_start(const struct config_tool *tool, int64_t cpu_s, int64_t deadline
                  const char *input, size_t length, struct launch_child *child, struct err *e)
 {
     struct plan p;
-    int status = begin(&p, tool, e);
+    struct launch_command command = {.channel = -1, .input = input, .length = length};
+    int status = plan(&p, tool, e);
 
-    p.input = input;
-    p.length = length;
-    *child = (struct launch_child){.ended_fd = -1, .in = -1, .out = -1, .err = -1};
+    *child = (struct launch_child){.ended_fd = -1, .in = -1, .out = -1, .err = -1,
+                                   .starting = -1};
     if (status == 0)
         status = make_words(&p, cpu_s);
     if (status == 0)
         status = make_environment(&p);
-    if (status == 0)
-        status = start_planned(&p, deadline_ms, child);
+    if (status == 0) {
+        command.words = (const char *const *)p.words;
+        command.environment = (const char *const *)p.environment;
+        status = launch_spawn(&command, child, e);
+    }
     arena_free(&p.arena);
+    if (status == 0 && await_start(deadline_ms, child, e) != 1) {
+        launch_end(child);
+        status = AGW_EUNAVAILABLE;
+    }
     return status;
 }
 
@@ -486,16 +531,26 @@ void launch_ask(const struct launch_child *child)
         kill(child->pid, SIGTERM);
 }
 
+void launch_kill(const struct launch_child *child)
+{
+    if (child->ended_fd >= 0)
+        shutdown(child->ended_fd, SHUT_WR);
+}
+
 void launch_end(struct launch_child *child)
 {
     struct pollfd watched = {.fd = child->ended_fd, .events = POLLIN};
     int64_t until = clock_mono_ms() + END_MS;
 
-    if (child->ended_fd >= 0)
-        shutdown(child->ended_fd, SHUT_WR);
+    launch_kill(child);
     launch_close(&child->in);
     launch_close(&child->out);
     launch_close(&child->err);
+    if (child->starting >= 0) { /* it has not said all: what must be removed comes first */
+        read_report(child->starting, child);
+        report_take_tmp(child->report, child->tmp, sizeof child->tmp);
+        launch_close(&child->starting);
+    }
     permit_wait_begin();
     while (!launch_has_ended(child)) {
         int64_t left = until - clock_mono_ms();

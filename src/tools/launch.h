@@ -23,6 +23,7 @@ enum { LAUNCH_REPORT_SIZE = 2048 };
 struct launch_child {
     pid_t pid;           /* of agw-exec; 0 = none */
     int ended_fd;        /* readable when it has ended */
+    int starting;        /* readable when there is something for launch_look(); else -1 */
     int in, out, err;    /* the program's stdin, stdout and stderr: our ends, not blocking,
                             close on exec; close one yourself with launch_close() */
     int status;          /* once launch_has_ended(): exit status, 128 + signal */
@@ -45,6 +46,27 @@ int launch_start(const struct config_tool *tool, int64_t cpu_s, int64_t deadline
  * AGW_EUNAVAILABLE and AGW_ENOMEM with a text. */
 int launch_check(const struct config_tool *tool, struct err *e);
 
+/* ---- for who waits for many of them, and has commands of its own ---- */
+
+/* Options of agw-exec(8), without the launcher's own (--report, --control, --channel), "--",
+ * program and arguments; and the environment. Both end with NULL. */
+struct launch_command {
+    const char *const *words;
+    const char *const *environment;
+    int channel;       /* becomes descriptor 3 of the program; stays the caller's; -1 = none */
+    const char *input; /* its beginning is in the program's stdin before it runs */
+    size_t length;
+};
+
+/* Starts it and does not wait: child->starting tells of the rest. AGW_EUNAVAILABLE, AGW_ENOMEM;
+ * then there is no child. */
+int launch_spawn(const struct launch_command *command, struct launch_child *child,
+                 struct err *e);
+
+/* Reads what there is of the report, without waiting. 0: the program does not run yet; 1: it
+ * runs; AGW_EUNAVAILABLE and why it does not: end it with launch_end(). */
+int launch_look(struct launch_child *child, struct err *e);
+
 /* Closes one of in, out, err (-1: nothing happens) and sets it to -1. */
 void launch_close(int *fd);
 
@@ -53,6 +75,10 @@ bool launch_has_ended(struct launch_child *child);
 
 /* Asks the program to end (SIGTERM). */
 void launch_ask(const struct launch_child *child);
+
+/* Begins to end the program and all that came from it (SIGKILL), and does not wait:
+ * launch_has_ended(), and child->ended_fd, say when. */
+void launch_kill(const struct launch_child *child);
 
 /* Ends the program and all that came from it, at once (SIGKILL), and waits until they are gone,
  * giving the run permit back; closes what is open. Also for a child that has ended, or none. */

@@ -71,6 +71,19 @@ bool proc_is_alive(pid_t pid, uint64_t start_time)
            fields.start == start_time;
 }
 
+void proc_program(const char *name, const char *installed, char *path, size_t size)
+{
+    ssize_t length = readlink("/proc/self/exe", path, size - 1);
+    char *slash;
+
+    path[length < 0 ? 0 : length] = '\0';
+    slash = strrchr(path, '/');
+    if (slash != NULL)
+        snprintf(slash + 1, size - (size_t)(slash + 1 - path), "%s", name);
+    if (slash == NULL || access(path, X_OK) != 0)
+        snprintf(path, size, "%s/%s", installed, name);
+}
+
 void proc_boot_id(char boot[PROC_BOOT_SIZE])
 {
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);

@@ -4,6 +4,7 @@
 #define AGW_UTIL_PROC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -16,6 +17,10 @@ pid_t proc_parent(pid_t pid);
 
 /* Whether `pid` runs (not a zombie) and started at `start_time`. */
 bool proc_is_alive(pid_t pid, uint64_t start_time);
+
+/* Full name of one of our programs: beside this one, when it was not installed; else in the
+ * folder where it is installed. */
+void proc_program(const char *name, const char *installed, char *path, size_t size);
 
 enum { PROC_BOOT_SIZE = 40 };
 

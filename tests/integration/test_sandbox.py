@@ -17,6 +17,7 @@ import sys
 import pytest
 
 import env
+from escapes import REFUSED_BY
 from procs import is_running, wait_until
 
 LIB = pathlib.Path(__file__).parents[1] / "lib"
@@ -25,32 +26,6 @@ MIB = 1 << 20
 PROCESSES, FILES = 64, 256
 TIMEOUT = 120 * env.SLOW
 
-# What refuses each attempt; one is enough.
-REFUSED_BY = {
-    "tcp": {"seccomp", "network_namespace", "landlock_network"},
-    "tcp_listen": {"seccomp", "landlock_network"},
-    "udp": {"seccomp", "network_namespace"},
-    "unix_socket": {"seccomp"},
-    "abstract_socket": {"seccomp", "network_namespace", "landlock_scope"},
-    "read_file": {"landlock"},
-    "list_folder": {"landlock"},
-    "read_shadow": {"landlock"},
-    "write_file": {"landlock"},
-    "make_file": {"landlock"},
-    "remove_file": {"landlock"},
-    "kill": {"pid_namespace", "landlock_scope"},
-    "ptrace": {"pid_namespace", "user_namespace", "seccomp", "landlock"},
-    "environment_of": {"private_proc", "user_namespace", "landlock"},
-    "memory_of": {"private_proc", "user_namespace", "landlock"},
-    "limit_of": {"pid_namespace", "seccomp"},
-    "user_namespace": {"seccomp"},
-    "io_uring": {"seccomp"},
-    "shared_memory": {"ipc_namespace"},
-    "fork_bomb": {"process_limit"},
-    "memory": {"rlimits"},
-    "descriptors": {"rlimits"},
-    "disk": {"rlimits"},
-}
 # Root's processes have privileges that the program has not, so these are out of its reach too.
 PRIVILEGED = {"ptrace", "environment_of", "memory_of"}
 # No kernel gives these away.

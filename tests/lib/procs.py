@@ -51,9 +51,10 @@ def is_running(pid):
 def children(pid):
     """Direct children, over all threads of the parent."""
     found = []
-    for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(child) for child in path.read_text().split()]
+    with contextlib.suppress(OSError):  # it may end meanwhile
+        for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += [int(child) for child in path.read_text().split()]
     return sorted(child for child in found if is_running(child))
 
 

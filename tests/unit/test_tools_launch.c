@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -260,6 +261,79 @@ static void a_name_leads_from_the_configuration(void **state)
     launch_end(&child);
 }
 
+/* What the program has on descriptor 3 is the other end of ours, and 4 and 5 are nothing. */
+static void a_channel_is_descriptor_3(void **state)
+{
+    const char *words[] = {"--", "/bin/sh", "-c",
+                           "read line <&3; echo \"got $line\" >&3; ls /proc/self/fd >&2", NULL};
+    const char *environment[] = {"PATH=/usr/bin:/bin", NULL};
+    struct launch_command command = {.words = words, .environment = environment};
+    struct launch_child child;
+    struct err e = {0};
+    struct pollfd watched = {.events = POLLIN};
+    char text[100];
+    int ends[2], status;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    command.channel = ends[1];
+    assert_int_equal(launch_spawn(&command, &child, &e), 0);
+    close(ends[1]);
+    watched.fd = child.starting;
+    while ((status = launch_look(&child, &e)) == 0)
+        assert_true(poll(&watched, 1, LONG_MS) > 0);
+    assert_int_equal(status, 1);
+    assert_int_equal(child.starting, -1);
+    assert_int_equal(launch_look(&child, &e), 1);
+    assert_int_equal(send(ends[0], "hello\n", 6, MSG_NOSIGNAL), 6);
+    read_all(ends[0], text, sizeof text);
+    assert_string_equal(text, "got hello\n");
+    read_all(child.err, text, sizeof text);
+    assert_string_equal(text, "0\n1\n2\n3\n4\n"); /* 4 is what ls reads the folder with */
+    await_end(&child);
+    assert_int_equal(child.status, 0);
+    launch_end(&child);
+    close(ends[0]);
+}
+
+/* The numbers of a PID namespace are used up and begin again: that must not be the end. */
+static void one_that_lives_long_can_start_processes_for_ever(void **state)
+{
+    const char *command[] = {"sh", "-c",
+                             ("i=0; while [ $i -lt 800 ]; do /bin/true || exit 7; i=$((i+1)); "
+                              "done")};
+    struct config_tool tool = tool_of(command, 3);
+    struct launch_child child;
+    struct err e = {0};
+
+    (void)state;
+    tool.program.max_processes = 16;
+    assert_int_equal(start(&tool, &child, &e), 0);
+    await_end(&child);
+    assert_int_equal(child.status, 0);
+    launch_end(&child);
+}
+
+static void a_spawned_one_that_cannot_run_says_why(void **state)
+{
+    const char *words[] = {"--", "/nowhere/program", NULL};
+    const char *environment[] = {NULL};
+    struct launch_command command = {.words = words, .environment = environment, .channel = -1};
+    struct launch_child child;
+    struct err e = {0};
+    struct pollfd watched = {.events = POLLIN};
+    int status;
+
+    (void)state;
+    assert_int_equal(launch_spawn(&command, &child, &e), 0);
+    watched.fd = child.starting;
+    while ((status = launch_look(&child, &e)) == 0)
+        assert_true(poll(&watched, 1, LONG_MS) > 0);
+    assert_int_equal(status, AGW_EUNAVAILABLE);
+    assert_non_null(strstr(e.message, "/nowhere/program"));
+    launch_end(&child);
+}
+
 static void the_report_is_read_by_layers(void **state)
 {
     static const char text[] = "landlock applied ABI 7\nseccomp missing it is \"odd\"\n"
@@ -301,6 +375,9 @@ int main(void)
         cmocka_unit_test(a_polite_program_is_asked),
         cmocka_unit_test(its_environment_is_what_the_tool_says),
         cmocka_unit_test(a_name_leads_from_the_configuration),
+        cmocka_unit_test(a_channel_is_descriptor_3),
+        cmocka_unit_test(one_that_lives_long_can_start_processes_for_ever),
+        cmocka_unit_test(a_spawned_one_that_cannot_run_says_why),
         cmocka_unit_test(the_report_is_read_by_layers),
     };
     return cmocka_run_group_tests_name("tools/launch", tests, set_up, tear_down);
