@@ -4,10 +4,11 @@ libagw_a_SOURCES += \
   src/agent/hop_usage.c src/agent/hop_usage.h \
   src/agent/run.c src/agent/run.h \
   src/agent/run_declarative.c src/agent/run_declarative.h \
+  src/agent/run_declarative_body.c \
   src/agent/tool_loop.c src/agent/tool_loop.h \
   src/agent/tool_round.c src/agent/tool_round.h \
   src/agent/tool_turn.c src/agent/tool_turn.h \
-  src/agent/toolbox.c src/agent/toolbox.h \
+  src/agent/toolbox.c src/agent/toolbox.h src/agent/toolbox_owner.c \
   src/agent/turn_call.c src/agent/turn_call.h
 
 unit_tests += tests/unit/test_agent
@@ -56,3 +57,4 @@ EXTRA_DIST += \
   tests/cases/tools/unreachable.yaml \
   tests/cases/tools/upstream-dies-later.yaml \
   tests/cases/tools/upstream-fails-later.yaml
+

@@ -1,118 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Turns a client's request into the one that its agent makes. */
+/* Answers for an agent of agents.yaml: once, or in a loop with its tools. */
 #include "agent/run_declarative.h"
 
-#include <string.h>
-
 #include "agent/tool_loop.h"
-
-/* Metadata for the gateway itself, never sent upstream. */
-static const char *const own_metadata[] = {"max_tool_hops", "max_completion_tokens"};
-
-static bool is_own(const char *name)
-{
-    for (size_t i = 0; i < sizeof own_metadata / sizeof own_metadata[0]; i++)
-        if (strcmp(own_metadata[i], name) == 0)
-            return true;
-    return false;
-}
-
-/* Upstreams refuse these where no tools are sent. */
-static bool is_about_tools(const char *name)
-{
-    return strcmp(name, "tool_choice") == 0 || strcmp(name, "parallel_tool_calls") == 0;
-}
-
-/* The specification is shared by threads, so its values are copied, not referenced. */
-static int add_defaults(json_t *body, const json_t *metadata)
-{
-    const char *name;
-    json_t *value;
-
-    json_object_foreach((json_t *)metadata, name, value)
-    {
-        if (is_own(name) || json_object_get(body, name) != NULL)
-            continue;
-        if (is_about_tools(name) && json_array_size(json_object_get(body, "tools")) == 0)
-            continue;
-        if (json_object_set_new(body, name, json_deep_copy(value)) != 0)
-            return -1;
-    }
-    return 0;
-}
-
-static int cap(json_t *body, const char *field, int64_t most)
-{
-    json_t *value = json_object_get(body, field);
-
-    if (!json_is_integer(value) || json_integer_value(value) <= most)
-        return 0;
-    return json_object_set_new(body, field, json_integer(most));
-}
-
-static int add_caps(json_t *body, int64_t most)
-{
-    if (most <= 0)
-        return 0;
-    if (!json_is_integer(json_object_get(body, "max_tokens")) &&
-        !json_is_integer(json_object_get(body, "max_completion_tokens")))
-        return json_object_set_new(body, "max_completion_tokens", json_integer(most));
-    return cap(body, "max_tokens", most) | cap(body, "max_completion_tokens", most);
-}
-
-static int add_messages(json_t *body, const char *instructions, const json_t *messages)
-{
-    json_t *all = json_array();
-
-    if (all == NULL)
-        return -1;
-    if (instructions != NULL &&
-        json_array_append_new(all, json_pack("{s:s,s:s}", "role", "system", "content",
-                                             instructions)) != 0)
-        goto fail;
-    if (json_array_extend(all, (json_t *)messages) != 0)
-        goto fail;
-    return json_object_set_new(body, "messages", all);
-fail:
-    json_decref(all);
-    return -1;
-}
-
-/* A provider keeps what begins alike in a cache, so that the agent's come first. */
-static int add_tools(json_t *body, const json_t *tools)
-{
-    json_t *sent = json_object_get(body, "tools"), *all;
-    int status;
-
-    if (json_array_size(tools) == 0)
-        return 0;
-    all = json_copy((json_t *)tools);
-    status = all == NULL ? -1 : 0;
-    if (status == 0 && sent != NULL)
-        status = json_array_extend(all, sent);
-    if (status == 0)
-        status = json_object_set(body, "tools", all);
-    json_decref(all);
-    return status;
-}
-
-json_t *run_declarative_body(const struct config_agent *spec, const json_t *request,
-                             const json_t *tools, bool streaming)
-{
-    json_t *body = json_copy((json_t *)request);
-
-    if (body == NULL)
-        return NULL;
-    if (json_object_set_new(body, "model", json_string(spec->model)) != 0 ||
-        json_object_set_new(body, "stream", json_boolean(streaming)) != 0 ||
-        add_messages(body, spec->instructions, json_object_get(request, "messages")) != 0 ||
-        add_tools(body, tools) != 0 || add_defaults(body, spec->metadata) != 0 ||
-        add_caps(body, spec->max_completion_tokens) != 0) {
-        json_decref(body);
-        return NULL;
-    }
-    return body;
-}
 
 /* Calls of tools belong to one answer: with several, whose would be gone on with? */
 static int check_choices(const struct agent_run *run, struct err *e)
@@ -124,11 +14,40 @@ static int check_choices(const struct agent_run *run, struct err *e)
                           run->agent->spec->id);
 }
 
-static int ask_once(const struct agent_run *run, json_t *body, struct chat_usage *usage,
-                    struct err *e)
+static int ask(void *arg, json_t *body, const struct chat_sink *sink, struct chat_part *part,
+               struct chat_usage *usage, struct err *e)
 {
-    return chat_call(run->upstreams, run->agent->spec->upstream, body, run->request_id,
-                     run->sink, NULL, usage, e);
+    const struct agent_run *run = arg;
+
+    return chat_call(run->upstreams, run->agent->spec->upstream, body, run->request_id, sink, part,
+                     usage, e);
+}
+
+/* Through the one door. */
+static int call_tool(void *arg, const struct turn_call *call, int64_t deadline_ms,
+                     struct tool_result *result, struct err *e)
+{
+    const struct agent_run *run = arg;
+    const json_t *arguments =
+        json_object_get(json_object_get(call->value, "function"), "arguments");
+    struct invoke_request request = {
+        .tool = call->tool, .name = turn_call_name(call), .unknown = true,
+        .call_id = turn_call_id(call), .arguments = json_string_value(arguments),
+        .arguments_length = json_string_length(arguments),
+        .deadline_ms = deadline_ms == INT64_MAX ? 0 : deadline_ms};
+
+    return invoke_tool(run->caller, &request, result, e);
+}
+
+static int loop(const struct agent_run *run, const struct toolbox *box, json_t *body,
+                struct chat_usage *usage, struct err *e)
+{
+    struct tool_loop with = {
+        .agent = run->agent->spec->id, .max_rounds = run->agent->spec->max_tool_hops,
+        .added_max = run->added_max, .streaming = run->streaming, .box = box, .sink = run->sink,
+        .hops = run->hops, .ask = ask, .call = call_tool, .arg = (void *)run};
+
+    return tool_loop_run(&with, body, usage, e);
 }
 
 /* With max_tool_hops 0 its tools are the client's to call. */
@@ -148,9 +67,9 @@ int run_declarative(const struct agent_run *run, struct chat_usage *usage, struc
     if (body == NULL)
         status = err_set(e, AGW_ENOMEM, "building the request of %s", spec->id);
     else if (loops)
-        status = tool_loop_run(run, &box, body, usage, e);
+        status = loop(run, &box, body, usage, e);
     else
-        status = ask_once(run, body, usage, e);
+        status = ask((void *)run, body, run->sink, NULL, usage, e);
 out:
     json_decref(body);
     toolbox_close(&box);

@@ -14,4 +14,8 @@ int run_declarative(const struct agent_run *run, struct chat_usage *usage, struc
 json_t *run_declarative_body(const struct config_agent *spec, const json_t *request,
                              const json_t *tools, bool streaming);
 
+/* Lowers the caps of a request's body to `most`, and sets one when it has none; 0 = no cap. 0, or
+ * -1 when memory is out. */
+int run_declarative_cap(json_t *body, int64_t most);
+
 #endif

@@ -9,8 +9,7 @@
 #include "util/clock.h"
 
 struct loop {
-    const struct agent_run *run;
-    const struct toolbox *box;
+    const struct tool_loop *with;
     json_t *body;
     struct chat_usage *usage;
     struct err *e;
@@ -34,13 +33,13 @@ static int on_tick(void *arg)
     struct loop *loop = arg;
 
     loop->quiet_since_ms = clock_mono_ms();
-    return loop->run->sink->tick(loop->run->sink->arg);
+    return loop->with->sink->tick(loop->with->sink->arg);
 }
 
 /* The upstream is at work, but nothing of it is for the client. */
 static int keep_alive(struct loop *loop)
 {
-    const struct chat_sink *sink = loop->run->sink;
+    const struct chat_sink *sink = loop->with->sink;
 
     if (sink->tick == NULL || sink->tick_ms <= 0 ||
         clock_mono_ms() - loop->quiet_since_ms < sink->tick_ms)
@@ -50,7 +49,7 @@ static int keep_alive(struct loop *loop)
 
 static int pass(struct loop *loop, json_t *chunk)
 {
-    int status = loop->run->sink->chunk(loop->run->sink->arg, chunk);
+    int status = loop->with->sink->chunk(loop->with->sink->arg, chunk);
 
     loop->quiet_since_ms = clock_mono_ms();
     return status;
@@ -127,15 +126,15 @@ static int on_sent(void *arg)
 {
     const struct loop *loop = arg;
 
-    return loop->run->sink->sent(loop->run->sink->arg);
+    return loop->with->sink->sent(loop->with->sink->arg);
 }
 
 /* ---- turns ---- */
 
 static int ask(struct loop *loop)
 {
-    const struct agent_run *run = loop->run;
-    const struct chat_sink *outer = run->sink;
+    const struct tool_loop *with = loop->with;
+    const struct chat_sink *outer = with->sink;
     struct chat_sink sink = {
         .chunk = on_chunk, .completion = on_completion,
         .tick = outer->tick == NULL ? NULL : on_tick, .tick_ms = outer->tick_ms,
@@ -144,12 +143,11 @@ static int ask(struct loop *loop)
     int status;
 
     tool_turn_free(&loop->turn);
-    tool_turn_init(&loop->turn, loop->box, run->added_max);
+    tool_turn_init(&loop->turn, with->box, with->added_max);
     json_array_clear(loop->held);
     loop->spoke = loop->spoke || loop->speaks;
     loop->speaks = false;
-    status = chat_call(run->upstreams, run->agent->spec->upstream, loop->body, run->request_id,
-                       &sink, &loop->part, &usage, loop->e);
+    status = with->ask(with->arg, loop->body, &sink, &loop->part, &usage, loop->e);
     hop_usage_add(loop->usage, &usage);
     if (hop_usage_merge(&loop->reported, loop->latest) != 0 && status == 0)
         status = err_set(loop->e, AGW_ENOMEM, "usage");
@@ -163,7 +161,7 @@ static int outgrown(struct loop *loop)
     return err_set_public(loop->e, AGW_EAGENT, NULL,
                           "The tools of the agent '%.100s' have added more to this request than"
                           " a request may have: %zu bytes (limits.body_bytes).",
-                          loop->run->agent->spec->id, loop->run->added_max);
+                          loop->with->agent, loop->with->added_max);
 }
 
 /* Text of turns that were not the last is part of the answer, unless that is to be JSON. */
@@ -171,7 +169,7 @@ static int keep_text(struct loop *loop)
 {
     const struct buf *text = &loop->turn.text;
 
-    if (loop->wants_json || loop->run->streaming || text->length == 0)
+    if (loop->wants_json || loop->with->streaming || text->length == 0)
         return 0;
     if (loop->before.length > 0)
         buf_puts(&loop->before, TOOL_TURN_GAP);
@@ -189,7 +187,7 @@ static int add_turn(struct loop *loop)
     for (size_t i = 0; i < turn->count; i++)
         bytes += turn->calls[i].arguments.length;
     loop->added += bytes;
-    if (loop->added > loop->run->added_max)
+    if (loop->added > loop->with->added_max)
         return outgrown(loop);
     if (json_array_append_new(messages, tool_turn_message(turn)) != 0)
         return err_set(loop->e, AGW_ENOMEM, "calling tools");
@@ -199,18 +197,18 @@ static int add_turn(struct loop *loop)
 static int call_tools(struct loop *loop)
 {
     struct tool_round round = {
-        .caller = loop->run->caller, .sink = loop->run->sink,
+        .call = loop->with->call, .arg = loop->with->arg, .sink = loop->with->sink,
         .quiet_since_ms = &loop->quiet_since_ms, .deadline_ms = loop->part.deadline_ms,
         .in_turn = json_is_false(json_object_get(loop->body, "parallel_tool_calls"))};
     int status;
 
-    if (loop->run->hops != NULL) {
-        loop->run->hops->rounds++;
-        loop->run->hops->calls += (int)loop->turn.count;
+    if (loop->with->hops != NULL) {
+        loop->with->hops->rounds++;
+        loop->with->hops->calls += (int)loop->turn.count;
     }
     status = tool_round_run(&round, &loop->turn, json_object_get(loop->body, "messages"),
                             &loop->added, loop->e);
-    return status == 0 && loop->added > loop->run->added_max ? outgrown(loop) : status;
+    return status == 0 && loop->added > loop->with->added_max ? outgrown(loop) : status;
 }
 
 /* A choice that forces a call is obeyed once: forced in every turn the model could never
@@ -263,30 +261,32 @@ static int finish_whole(struct loop *loop)
         (loop->reported != NULL && json_object_set(answer, "usage", loop->reported) != 0))
         status = err_set(loop->e, AGW_ENOMEM, "an answer");
     else
-        status = loop->run->sink->completion(loop->run->sink->arg, answer);
+        status = loop->with->sink->completion(loop->with->sink->arg, answer);
     json_decref(answer);
     return status;
 }
 
 static int next_turn(struct loop *loop, int rounds, bool *goes_on)
 {
-    const struct config_agent *spec = loop->run->agent->spec;
+    const struct tool_loop *with = loop->with;
     int status = ask(loop);
 
     if (status == 0)
         status = tool_turn_settle(&loop->turn, goes_on, loop->e);
     if (status != 0 || !*goes_on)
         return status;
-    if (rounds == spec->max_tool_hops)
+    if (rounds == with->max_rounds)
         return err_set_public(loop->e, AGW_EAGENT, NULL,
                               "The agent '%.100s' wanted more rounds of tool calls than it may"
                               " have in one request: %d (max_tool_hops).",
-                              spec->id, spec->max_tool_hops);
+                              with->agent, with->max_rounds);
     status = add_turn(loop);
     if (status == 0)
         status = call_tools(loop);
     if (status == 0 && relax_choice(loop) != 0)
         status = err_set(loop->e, AGW_ENOMEM, "calling tools");
+    if (status == 0 && with->turned != NULL)
+        status = with->turned(with->arg, loop->body, loop->e);
     return status;
 }
 
@@ -298,24 +298,24 @@ static bool wants_json(const json_t *body)
     return type != NULL && strcmp(type, "text") != 0;
 }
 
-int tool_loop_run(const struct agent_run *run, const struct toolbox *box, json_t *body,
-                  struct chat_usage *usage, struct err *e)
+int tool_loop_run(const struct tool_loop *with, json_t *body, struct chat_usage *usage,
+                  struct err *e)
 {
-    struct loop loop = {.run = run, .box = box, .body = body, .usage = usage, .e = e,
+    struct loop loop = {.with = with, .body = body, .usage = usage, .e = e,
                         .wants_json = wants_json(body), .held = json_array(),
                         .quiet_since_ms = clock_mono_ms()};
     bool goes_on = true;
     int status = 0;
 
     *usage = (struct chat_usage){.prompt_tokens = -1, .completion_tokens = -1};
-    buf_init(&loop.before, run->added_max);
-    tool_turn_init(&loop.turn, box, run->added_max);
+    buf_init(&loop.before, with->added_max);
+    tool_turn_init(&loop.turn, with->box, with->added_max);
     if (loop.held == NULL)
         status = err_set(e, AGW_ENOMEM, "a request with tools");
     for (int rounds = 0; status == 0 && goes_on; rounds++)
         status = next_turn(&loop, rounds, &goes_on);
     if (status == 0)
-        status = run->streaming ? finish_stream(&loop) : finish_whole(&loop);
+        status = with->streaming ? finish_stream(&loop) : finish_whole(&loop);
     tool_turn_free(&loop.turn);
     buf_free(&loop.before);
     json_decref(loop.held);

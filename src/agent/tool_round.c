@@ -10,13 +10,6 @@
 #include "util/clock.h"
 #include "util/permit.h"
 
-/* A tool's thread has a provider's frames on it; sanitizers widen every frame. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { STACK_SIZE = 1024 << 10 };
-#else
-enum { STACK_SIZE = 256 << 10 };
-#endif
-
 /* A round while it runs. What is not constant is guarded by the lock. */
 struct work {
     const struct tool_round *round;
@@ -44,18 +37,11 @@ static void fail(struct work *work, int code, const struct err *e)
 
 static void call_one(struct work *work, size_t index)
 {
+    const struct tool_round *round = work->round;
     const struct turn_call *call = &work->turn->calls[index];
-    const json_t *arguments =
-        json_object_get(json_object_get(call->value, "function"), "arguments");
-    int64_t deadline = work->round->deadline_ms;
-    struct invoke_request request = {
-        .tool = call->tool, .name = turn_call_name(call), .unknown = true,
-        .call_id = turn_call_id(call), .arguments = json_string_value(arguments),
-        .arguments_length = json_string_length(arguments),
-        .deadline_ms = deadline == INT64_MAX ? 0 : deadline};
     struct tool_result *result = &work->results[index];
     struct err e = {0};
-    int code = invoke_tool(work->round->caller, &request, result, &e);
+    int code = round->call(round->arg, call, round->deadline_ms, result, &e);
 
     if (code == 0 && result->status == TOOL_CANCELLED)
         code = err_set(&e, AGW_EGONE, "the client hung up while the tool %s ran",
@@ -103,7 +89,7 @@ static size_t start_helpers(struct work *work, pthread_t *helpers, size_t wanted
     if (wanted == 0)
         return 0;
     pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    pthread_attr_setstacksize(&attributes, TOOL_ROUND_STACK);
     work->running = wanted;
     while (count < wanted && pthread_create(&helpers[count], &attributes, help, work) == 0)
         count++;

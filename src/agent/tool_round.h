@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Makes the calls of one turn, several at once, through the one door (tools/invoke.h). */
+/* Makes the calls of one turn, several at once. */
 #ifndef AGW_AGENT_TOOL_ROUND_H
 #define AGW_AGENT_TOOL_ROUND_H
 
@@ -9,8 +9,21 @@
 /* Of one turn so many calls are made, and of one request so many at once. */
 enum { TOOL_ROUND_CALLS_MAX = 32, TOOL_ROUND_PARALLEL = 8 };
 
+/* A tool's thread has a provider's frames on it; sanitizers widen every frame. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { TOOL_ROUND_STACK = 1024 << 10 };
+#else
+enum { TOOL_ROUND_STACK = 256 << 10 };
+#endif
+
+/* Makes one call and fills *result, as invoke_tool(); from several threads at once. `deadline_ms` is
+ * the round's. */
+typedef int tool_round_call(void *arg, const struct turn_call *call, int64_t deadline_ms,
+                            struct tool_result *result, struct err *e);
+
 struct tool_round {
-    const struct invoke_caller *caller;
+    tool_round_call *call;
+    void *arg;                    /* of it */
     const struct chat_sink *sink; /* gets its ticks while tools run; from the calling thread */
     int64_t *quiet_since_ms;      /* since when the client got nothing; a tick moves it */
     int64_t deadline_ms;          /* clock_mono_ms() for the request, INT64_MAX = none */

@@ -90,12 +90,3 @@ void toolbox_close(struct toolbox *box)
     json_decref(box->client_names);
     json_decref(box->definitions);
 }
-
-enum toolbox_owner toolbox_owner(const struct toolbox *box, const char *function,
-                                 const struct tool **tool)
-{
-    *tool = tool_list_find(&box->tools, function);
-    return *tool == NULL && json_object_get(box->client_names, function) != NULL
-               ? TOOLBOX_CLIENT
-               : TOOLBOX_AGENT;
-}

@@ -23,7 +23,7 @@ libagw_a_SOURCES += \
   src/tools/mcp_watch.c src/tools/mcp_watch.h \
   src/tools/providers.c \
   src/tools/source.c src/tools/source.h \
-  src/tools/tool.c src/tools/tool.h \
+  src/tools/tool.c src/tools/tool.h src/tools/tool_list.c \
   src/tools/toolset.c src/tools/toolset.h
 
 unit_tests += tests/unit/test_tools_tool

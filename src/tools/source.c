@@ -8,9 +8,6 @@
 
 #include "tools/arguments.h"
 #include "util/glob.h"
-#include "util/sha.h"
-
-enum { FUNCTION_MAX = 64, SUFFIX = 9 };
 
 static void note_change(void *arg)
 {
@@ -94,38 +91,6 @@ void tool_release(struct tool **slot)
     free(tool);
 }
 
-static bool is_plain(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '_' || c == '-';
-}
-
-/* "files.read" becomes "files_read". What loses more than its dots gets a part of its hash, so
- * that two names do not become one. */
-static char *function_name(const char *name)
-{
-    size_t length = strlen(name), kept = length > FUNCTION_MAX ? FUNCTION_MAX - SUFFIX : length;
-    bool lossy = length > FUNCTION_MAX;
-    char hex[SHA_HEX_SIZE], *function = malloc(length + SUFFIX + 1);
-
-    if (function == NULL)
-        return NULL;
-    for (size_t i = 0; i < length; i++) {
-        lossy = lossy || (!is_plain(name[i]) && name[i] != '.');
-        function[i] = name[i];
-        if (!is_plain(name[i]))
-            function[i] = '_';
-    }
-    function[length] = '\0';
-    if (!lossy)
-        return function;
-    if (kept > FUNCTION_MAX - SUFFIX)
-        kept = FUNCTION_MAX - SUFFIX;
-    sha_256_hex(name, length, hex);
-    snprintf(function + kept, SUFFIX + 1, "_%.8s", hex);
-    return function;
-}
-
 static char *full_name(const struct config_tool *config, const struct tool_offer *offer)
 {
     char *name;
@@ -182,7 +147,7 @@ static struct tool *make_tool(struct tool_source *source, const struct tool_offe
     tool->config = config;
     tool->provider = providers[config->provider];
     tool->name = full_name(config, offer);
-    tool->function = tool->name == NULL ? NULL : function_name(tool->name);
+    tool->function = tool->name == NULL ? NULL : tool_function_name(tool->name);
     tool->remote = offer == NULL ? NULL : strdup(offer->name);
     tool->description = description == NULL ? NULL : strdup(description);
     whole = tool->name != NULL && tool->function != NULL &&

@@ -8,9 +8,10 @@
 #include <string.h>
 
 #include "util/json_text.h"
+#include "util/sha.h"
 
 static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
-enum { REPLACEMENT = sizeof replacement - 1 };
+enum { REPLACEMENT = sizeof replacement - 1, FUNCTION_MAX = 64, SUFFIX = 9, NAME_SHOWN = 100 };
 
 const char *tool_status_name(enum tool_status status)
 {
@@ -93,6 +94,47 @@ bool tool_result_put(struct tool_result *result, enum tool_status status, const 
     result->truncated = taken < length;
     return true;
 }
+
+bool tool_result_unknown(struct tool_result *result, const char *name)
+{
+    return tool_result_say(result, TOOL_INVALID, "There is no tool '%.*s'.", NAME_SHOWN, name);
+}
+
+/* ---- names ---- */
+
+static bool is_plain(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '_' || c == '-';
+}
+
+/* "files.read" becomes "files_read". What loses more than its dots gets a part of its hash, so
+ * that two names do not become one. */
+char *tool_function_name(const char *name)
+{
+    size_t length = strlen(name), kept = length > FUNCTION_MAX ? FUNCTION_MAX - SUFFIX : length;
+    bool lossy = length > FUNCTION_MAX;
+    char hex[SHA_HEX_SIZE], *function = malloc(length + SUFFIX + 1);
+
+    if (function == NULL)
+        return NULL;
+    for (size_t i = 0; i < length; i++) {
+        lossy = lossy || (!is_plain(name[i]) && name[i] != '.');
+        function[i] = name[i];
+        if (!is_plain(name[i]))
+            function[i] = '_';
+    }
+    function[length] = '\0';
+    if (!lossy)
+        return function;
+    if (kept > FUNCTION_MAX - SUFFIX)
+        kept = FUNCTION_MAX - SUFFIX;
+    sha_256_hex(name, length, hex);
+    snprintf(function + kept, SUFFIX + 1, "_%.8s", hex);
+    return function;
+}
+
+/* ---- what a source offers ---- */
 
 int tool_offers_add(struct tool_offers *offers, const char *name, const char *description,
                     json_t *schema)

@@ -79,10 +79,16 @@ void tool_result_clear(struct tool_result *result);
  * memory is out. */
 bool tool_result_say(struct tool_result *result, enum tool_status status, const char *format,
                      ...) __attribute__((format(printf, 3, 4)));
+/* What a model is told that calls what is not there. */
+bool tool_result_unknown(struct tool_result *result, const char *name);
 /* Sets status and `length` bytes as the content, cut to `max` at a character's end, with
  * U+FFFD for what is no UTF-8. */
 bool tool_result_put(struct tool_result *result, enum tool_status status, const char *bytes,
                      size_t length, size_t max);
+
+/* What models call the tool `name`: "files.read" becomes "files_read". Malloc'ed, NULL when memory is
+ * out. */
+char *tool_function_name(const char *name);
 
 /* The tools that a source offers, filled in by list(). */
 struct tool_offer {

@@ -521,14 +521,6 @@ int toolset_resolve(struct toolset *set, const char *const *names, size_t count,
     return err_set(e, AGW_ENOMEM, "finding an agent's tools");
 }
 
-const struct tool *tool_list_find(const struct tool_list *list, const char *function)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->tools[i]->function, function) == 0)
-            return list->tools[i];
-    return NULL;
-}
-
 void tool_list_clear(struct tool_list *list)
 {
     free_tools(list->tools, list->count);

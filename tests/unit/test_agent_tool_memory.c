@@ -63,6 +63,16 @@ static const char security_text[] =
     "  - {id: k, hashed_key: \"sha256:"
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}\n";
 
+static int make_call(void *arg, const struct turn_call *call, int64_t deadline_ms,
+                     struct tool_result *result, struct err *e)
+{
+    struct scene *s = arg;
+    struct invoke_request request = {.tool = call->tool};
+
+    (void)deadline_ms;
+    return invoke_tool(&s->caller, &request, result, e);
+}
+
 static int on_answer(void *arg, json_t *answer)
 {
     struct scene *s = arg;
@@ -299,7 +309,7 @@ static void call_round(void *arg)
     struct turn_call calls[3] = {0};
     size_t added = 0;
     int64_t quiet_since = 0;
-    struct tool_round round = {.caller = &s->caller, .sink = &s->sink,
+    struct tool_round round = {.call = make_call, .arg = s, .sink = &s->sink,
                                .quiet_since_ms = &quiet_since, .deadline_ms = INT64_MAX};
 
     tool_turn_init(&turn, &s->box, 4096);
