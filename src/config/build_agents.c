@@ -122,6 +122,8 @@ static void check_kind(struct build *b, const struct tree_node *node,
     }
     if (module != NULL)
         build_error(b, module, "'module' is for agents of kind sdk only");
+    if (agent->network)
+        build_error(b, tree_get(node, "network"), "'network' is for agents of kind sdk only");
     if (agent->model == NULL && tree_get(node, "model") == NULL && !b->policy_only)
         build_error(b, node, "'model' is missing, and the defaults name none");
 }

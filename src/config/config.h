@@ -126,6 +126,7 @@ struct config_agent {
     const char *upstream, *model; /* with the defaults filled in; may be NULL for sdk */
     const char *instructions;     /* NULL = none */
     const char *module;           /* sdk only */
+    bool network;                 /* sdk only */
     size_t tool_count;
     const char **tools;
     const json_t *metadata;       /* object as written, never NULL */
@@ -166,6 +167,17 @@ struct config_tool {
     struct config_place place;
 };
 
+struct config_runner {
+    const char *socket;
+    bool autostart;
+    enum config_sandbox sandbox;
+    const char *python, *node;
+    int64_t memory_mib, processes;
+    int max_runs;
+    int64_t idle_stop_ms;            /* 0 = never */
+    int64_t start_timeout_ms, load_timeout_ms, ping_interval_ms, run_timeout_ms;
+};
+
 struct config_gateway {
     const char *listen;              /* "unix:/path" or NULL (fd 0 or socket activation) */
     int socket_mode;                 /* e.g. 0660 */
@@ -197,6 +209,7 @@ struct config_gateway {
     const char **discovery_extra;
     size_t export_count;
     const char **exports;
+    struct config_runner runner;
     bool agent_watch, agent_auto_reload, upstream_auto_reload, tool_auto_reload;
 };
 

@@ -15,7 +15,7 @@ enum { ERRORS_RING_MAX = 500 };
 struct error_entry {
     int64_t ts;             /* UTC ms */
     const char *component;  /* "security" "agents" "upstreams" "tools" "gateway" "runtime" */
-    const char *kind;       /* "config" "import" "dependency" "validation" "security" "runtime" */
+    const char *kind;       /* "config" "runtime" "tool_violation" "discovery_import" ... */
     const char *severity;   /* "error" "warning" */
     const char *subject;    /* agent, upstream or file; may be NULL */
     const char *message;
