@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* The modules there are: their generations, processes and back-off, and who waits for a
+ * connection to one of their agents. One thread.
+ *
+ * A module's process is started to learn what it offers, ends when nobody needs it, and comes
+ * back with the next run. When its files change, a process of the new generation is started
+ * beside the old one; only when its catalog has come does it take the place, and the old one
+ * finishes its runs. When the new one fails, the old one stays.
+ */
+#ifndef AGW_RUNNERD_MODULES_H
+#define AGW_RUNNERD_MODULES_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "runnerd/discover.h"
+#include "runnerd/host.h"
+#include "runnerd/identity.h"
+
+enum { MODULES_OLD_MAX = 16, MODULES_WHY = 256 };
+
+/* An export that agents.yaml gives an identity of its own. */
+struct module_claim {
+    char *attr;
+    const struct config_agent *agent; /* of the table's configuration */
+};
+
+/* Who asked for a connection; answered once, or given up with modules_forget(). */
+struct module_open {
+    struct module_open *next;
+    void *client;
+    int64_t id;
+    bool is_counted; /* it waits for a pong, since there may be too many runs */
+};
+
+struct module {
+    struct module *next;
+    struct found found; /* the newest */
+    struct identity identity;
+    struct module_claim *claims;
+    size_t claim_count;
+    bool network, network_given; /* by agents.yaml; to the process that was started last */
+    bool is_wanted, is_blocked, needs_load;
+    bool is_new;    /* what is loading is another generation */
+    bool is_broken; /* the newest files cannot be used; an older generation serves */
+    char blocked[MODULES_WHY];
+    json_t *exports;  /* names to look for */
+    json_t *catalog;  /* of the generation that serves; NULL = none */
+    json_t *problems; /* of the newest load */
+    json_t *runtime;  /* what has gone wrong since; problems */
+    struct host *host, *loading, *old[MODULES_OLD_MAX];
+    int failures;
+    int64_t retry_at, loaded_at, generation, restarts;
+    struct module_open *opens;
+};
+
+enum modules_refusal { MODULES_UNKNOWN, MODULES_BLOCKED, MODULES_START_FAILED, MODULES_BACKOFF,
+                       MODULES_BUSY, MODULES_DRAINING };
+extern const char *const modules_refusals[]; /* as on the wire */
+
+struct modules_user {
+    /* The list or the state of modules has changed. */
+    void (*changed)(void *arg);
+    /* Whether the client could be sent something now. */
+    bool (*can_send)(void *client);
+    void (*opened)(void *client, int64_t id, int fd); /* takes it */
+    void (*refused)(void *client, int64_t id, enum modules_refusal refusal,
+                    const char *message, int64_t retry_after_ms);
+    void *arg;
+};
+
+struct modules {
+    struct module *first;
+    struct config *config; /* a reference */
+    struct modules_user user;
+    json_t *problems;      /* of the search */
+    json_t *defaults;
+    int loads_max;
+    int64_t connections;
+    bool is_draining;
+    char sandbox[LAUNCH_REPORT_SIZE]; /* of the last start */
+};
+
+void modules_init(struct modules *table, const struct modules_user *user);
+/* Ends all processes, waits for them. */
+void modules_free(struct modules *table);
+
+/* Takes another configuration (a reference of its own) and what a search has found. `again`:
+ * also those are loaded anew that failed. */
+void modules_apply(struct modules *table, struct config *config, struct discovery *found,
+                   const char *const *roots, size_t root_count, bool again);
+
+void modules_open(struct modules *table, struct module *module, void *client, int64_t id);
+/* The client is gone. */
+void modules_forget(struct modules *table, const void *client);
+/* A client can be sent something again. */
+void modules_resume(struct modules *table);
+/* Somebody says that it hangs: it is asked, and killed unless it answers at once. */
+void modules_suspect(struct modules *table, struct module *module);
+
+/* Nothing is loading or waits for that. */
+bool modules_are_settled(const struct modules *table);
+
+/* No more runs; processes end with the last of theirs, or after so long. */
+void modules_drain(struct modules *table, int64_t within_ms);
+bool modules_have_ended(const struct modules *table);
+
+/* Does what is due; when there is more to do. */
+int64_t modules_tick(struct modules *table, int64_t now);
+
+/* "idle" "starting" ...: as on the wire. */
+const char *modules_state(const struct module *module);
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/* Starts the process that hosts a module. */
+#include "runnerd/spawn.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util/proc.h"
+
+enum { WORDS_MAX = 48, VARIABLES_MAX = 12, FILES = 1024, FILE_MIB = 64, TMP_MIB = 64,
+       MIB_SHIFT = 20 };
+
+struct command {
+    const char *words[WORDS_MAX], *environment[VARIABLES_MAX];
+    size_t word_count, variable_count;
+    char folder[PATH_MAX], program[PATH_MAX], prefix[PATH_MAX], real_prefix[PATH_MAX];
+    char code[PATH_MAX];
+    char memory[24], processes[24], file_size[24], tmp_size[24];
+};
+
+const char *spawn_hosts(void)
+{
+    const char *named = getenv("GATEWAY_HOSTS");
+
+    return named != NULL && named[0] == '/' ? named : AGW_LIBEXECDIR;
+}
+
+static void add(struct command *c, const char *word)
+{
+    if (c->word_count + 1 < WORDS_MAX)
+        c->words[c->word_count++] = word;
+}
+
+static void add_value(struct command *c, const char *option, const char *value)
+{
+    add(c, option);
+    add(c, value);
+}
+
+static void add_variable(struct command *c, const char *variable)
+{
+    if (c->variable_count + 1 < VARIABLES_MAX)
+        c->environment[c->variable_count++] = variable;
+}
+
+/* As a shell would find it. */
+static int find_program(struct command *c, const char *name, struct err *e)
+{
+    const char *path = getenv("PATH");
+
+    if (strchr(name, '/') != NULL) {
+        if (realpath(name, c->prefix) == NULL || access(name, X_OK) != 0)
+            return err_set(e, AGW_EUNAVAILABLE, "cannot run %s: %s", name, strerror(errno));
+        snprintf(c->program, sizeof c->program, "%s", name);
+        return 0;
+    }
+    if (path == NULL || path[0] == '\0')
+        path = "/usr/local/bin:/usr/bin:/bin";
+    while (*path != '\0') {
+        size_t length = strcspn(path, ":");
+
+        snprintf(c->program, sizeof c->program, "%.*s/%s", (int)length, path, name);
+        if (c->program[0] == '/' && access(c->program, X_OK) == 0)
+            return 0;
+        path += length + (path[length] == ':');
+    }
+    return err_set(e, AGW_EUNAVAILABLE, "there is no program %s; gateway.yaml can name one", name);
+}
+
+/* A program outside the system's folders may read what was installed with it: "/x" of
+ * "/x/bin/name". */
+static void add_prefix(struct command *c, const char *program, char prefix[PATH_MAX])
+{
+    char *slash;
+
+    snprintf(prefix, PATH_MAX, "%s", program);
+    slash = strrchr(prefix, '/');
+    if (slash == NULL)
+        return;
+    *slash = '\0';
+    slash = strrchr(prefix, '/');
+    if (slash == NULL || slash == prefix) /* no prefix: the program alone */
+        snprintf(prefix, PATH_MAX, "%s", program);
+    else
+        *slash = '\0';
+    add_value(c, "--read", prefix);
+}
+
+/* What sanitizers map beside a program's memory counts as its own: terabytes. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
+static void add_limits(struct command *c, const struct config_runner *runner,
+                       const struct found *module)
+{
+    snprintf(c->memory, sizeof c->memory, "%lld", (long long)runner->memory_mib << MIB_SHIFT);
+    snprintf(c->processes, sizeof c->processes, "%lld", (long long)runner->processes);
+    snprintf(c->file_size, sizeof c->file_size, "%lld", (long long)FILE_MIB << MIB_SHIFT);
+    snprintf(c->tmp_size, sizeof c->tmp_size, "%lld", (long long)TMP_MIB << MIB_SHIFT);
+    if (!SANITIZED || module->lang != DISCOVER_NATIVE)
+        add_value(c, "--memory", c->memory);
+    add_value(c, "--processes", c->processes);
+    add_value(c, "--files", "1024");
+    add_value(c, "--file-size", c->file_size);
+    add_value(c, "--tmp-size", c->tmp_size);
+}
+
+static void add_sandbox(struct command *c, const struct config_runner *runner,
+                        const struct found *module, bool network)
+{
+    char real[PATH_MAX];
+
+    snprintf(c->folder, sizeof c->folder, "%s%s%s", module->root,
+             module->folder[0] == '\0' ? "" : "/", module->folder);
+    add_value(c, "--directory", c->folder);
+    if (runner->sandbox != SANDBOX_BEST_EFFORT)
+        add(c, runner->sandbox == SANDBOX_OFF ? "--off" : "--require");
+    if (network)
+        add(c, "--network");
+    add_limits(c, runner, module);
+    add_value(c, "--read", c->folder);
+    add_value(c, "--read", spawn_hosts());
+    if (module->lang == DISCOVER_NATIVE) {
+        add_value(c, "--read", c->program);
+        return;
+    }
+    add_prefix(c, c->program, c->prefix);
+    if (realpath(c->program, real) != NULL && strcmp(real, c->program) != 0)
+        add_prefix(c, real, c->real_prefix);
+}
+
+/* What contrib/install-agent-deps has put into the module's folder, else the operator's. */
+static int choose_own(struct command *c, const struct found *module, const char *own,
+                      const char *otherwise, struct err *e)
+{
+    snprintf(c->program, sizeof c->program, "%s%s%s/%s", module->root,
+             module->folder[0] == '\0' ? "" : "/", module->folder, own);
+    return access(c->program, X_OK) == 0 ? 0 : find_program(c, otherwise, e);
+}
+
+static int choose_program(struct command *c, const struct config_runner *runner,
+                          const struct found *module, struct err *e)
+{
+    switch (module->lang) {
+    case DISCOVER_PYTHON:
+        return choose_own(c, module, ".venv/bin/python", runner->python, e);
+    case DISCOVER_NODE:
+        return choose_own(c, module, "node_modules/.bin/node", runner->node, e);
+    default:
+        proc_program("agw-native", spawn_hosts(), c->program, sizeof c->program);
+        return access(c->program, X_OK) == 0
+                   ? 0 : err_set(e, AGW_EUNAVAILABLE, "there is no program %s", c->program);
+    }
+}
+
+static void add_program(struct command *c, const struct found *module)
+{
+    add(c, "--");
+    add(c, c->program);
+    if (module->lang == DISCOVER_PYTHON) {
+        add(c, "-I"); /* neither the environment nor its folder say what is imported */
+        add(c, "-B"); /* its folder is not for writing */
+        add(c, "-u");
+        add(c, "-X");
+        add(c, "utf8");
+        snprintf(c->code, sizeof c->code, "%s/python/host.py", spawn_hosts());
+        add(c, c->code);
+    } else if (module->lang == DISCOVER_NODE) {
+        snprintf(c->code, sizeof c->code, "%s/node/host.mjs", spawn_hosts());
+        add(c, c->code);
+        add_variable(c, "NODE_CHANNEL_FD=3");
+        add_variable(c, "NODE_CHANNEL_SERIALIZATION_MODE=json");
+    }
+    add_variable(c, "PATH=/usr/local/bin:/usr/bin:/bin");
+    add_variable(c, "LANG=C.UTF-8");
+}
+
+int spawn_host(const struct config_runner *runner, const struct found *module, bool network,
+               int channel, struct launch_child *child, struct err *e)
+{
+    struct command *c = calloc(1, sizeof *c);
+    struct launch_command command = {.channel = channel};
+    int status;
+
+    if (c == NULL)
+        return err_set(e, AGW_ENOMEM, "starting %s", module->module);
+    status = choose_program(c, runner, module, e);
+    if (status == 0) {
+        add_sandbox(c, runner, module, network);
+        add_program(c, module);
+        command.words = c->words;
+        command.environment = c->environment;
+        status = launch_spawn(&command, child, e);
+    }
+    free(c);
+    return status;
+}

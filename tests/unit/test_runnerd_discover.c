@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/* discover: which files become modules, what is refused, and what changes a module's mark. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <ftw.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runnerd/discover.h"
+
+static char root[PATH_MAX];
+
+static int set_up(void **state)
+{
+    char made[] = "/tmp/agw-test-discover-XXXXXX";
+
+    (void)state;
+    umask(022);
+    return mkdtemp(made) == NULL || realpath(made, root) == NULL ? -1 : 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+    (void)st;
+    (void)kind;
+    (void)ftw;
+    return remove(path);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* An empty folder again. */
+static void begin(void)
+{
+    assert_int_equal(tear_down(NULL), 0);
+    assert_int_equal(mkdir(root, 0755), 0);
+}
+
+static void in_root(char path[PATH_MAX], const char *name)
+{
+    assert_true(snprintf(path, PATH_MAX, "%.200s/%.3000s", root, name) < PATH_MAX);
+}
+
+/* With the folders around it. */
+static void put(const char *name, const char *text)
+{
+    char path[PATH_MAX];
+    FILE *f;
+
+    in_root(path, name);
+    for (char *c = path + strlen(root) + 1; (c = strchr(c, '/')) != NULL; c++) {
+        *c = '\0';
+        (void)mkdir(path, 0755);
+        *c = '/';
+    }
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void search(struct discovery *d)
+{
+    const char *roots[] = {root};
+
+    *d = (struct discovery){0};
+    discover_search(d, roots, 1);
+}
+
+/* "labs.Planner.agent ..." */
+static const char *modules_of(const struct discovery *d, char text[1000])
+{
+    text[0] = '\0';
+    for (size_t i = 0; i < d->count; i++)
+        snprintf(text + strlen(text), 1000 - strlen(text), "%s%s", i == 0 ? "" : " ",
+                 d->found[i].module);
+    return text;
+}
+
+static const char *problem_of(const struct discovery *d, size_t index)
+{
+    return json_string_value(json_object_get(json_array_get(d->problems, index), "message"));
+}
+
+static void modules_lie_in_folders_of_their_own(void **state)
+{
+    static const char *const files[] = {
+        "Py/agent.py", "Py/sub/agent.py", "ns/Js/agent.js", "ns/deep/Mjs/agent.mjs", "C/agent.so",
+        "C/agent.c", "Cee/agent.c", "Other/main.py", ".hidden/agent.py", "Py2/node_modules/x/agent.js",
+        "Py2/__pycache__/agent.py", "agents.py", "Two/agent.js", "Two/agent.py", "agent.py"};
+    struct discovery d;
+    char text[1000];
+
+    (void)state;
+    begin();
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        put(files[i], "");
+    search(&d);
+    assert_string_equal(modules_of(&d, text),
+                        "C.agent Py.agent Two.agent ns.Js.agent ns.deep.Mjs.agent");
+    assert_int_equal(d.found[0].lang, DISCOVER_NATIVE);
+    assert_int_equal(d.found[1].lang, DISCOVER_PYTHON);
+    assert_int_equal(d.found[2].lang, DISCOVER_PYTHON);
+    assert_int_equal(d.found[3].lang, DISCOVER_NODE);
+    assert_string_equal(d.found[4].folder, "ns/deep/Mjs");
+    assert_true(d.found[4].is_dropin);
+    assert_int_equal(json_array_size(d.problems), 3);
+    assert_non_null(strstr(problem_of(&d, 0), "not in a folder of its own"));
+    assert_non_null(strstr(problem_of(&d, 1), "Cee has agent.c"));
+    assert_non_null(strstr(problem_of(&d, 2), "several agent files"));
+    assert_string_equal(d.missing, "");
+    discover_free(&d);
+}
+
+static void what_others_could_have_put_there_is_refused(void **state)
+{
+    static const struct {
+        const char *file, *link, *fifo, *open, *problem;
+        mode_t mode;
+    } rows[] = {
+        {.file = "A/agent.py", .open = "A/agent.py", .mode = 0646, .problem = "by everybody"},
+        {.file = "A/agent.py", .open = "A", .mode = 0757, .problem = "by everybody"},
+        {.file = "A/agent.py", .open = "A/helper.py", .mode = 0602, .problem = "by everybody"},
+        {.file = "A/x.py", .link = "A/agent.py", .problem = "symbolic link"},
+        {.fifo = "A/agent.py", .file = "A/x.py", .problem = "not a regular file"},
+        {.file = "B/agent.py", .link = "A", .problem = "symbolic link"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct discovery d;
+        char path[PATH_MAX], text[1000];
+
+        begin();
+        put(rows[i].file, "");
+        if (rows[i].link != NULL) {
+            in_root(path, rows[i].link);
+            assert_int_equal(symlink("/tmp", path), 0);
+        }
+        if (rows[i].fifo != NULL) {
+            in_root(path, rows[i].fifo);
+            assert_int_equal(mkfifo(path, 0644), 0);
+        }
+        if (rows[i].open != NULL) {
+            in_root(path, rows[i].open);
+            if (access(path, F_OK) != 0)
+                put(rows[i].open, "");
+            assert_int_equal(chmod(path, rows[i].mode), 0);
+        }
+        search(&d);
+        if (strstr(modules_of(&d, text), "A.agent") != NULL)
+            fail_msg("row %zu was taken", i);
+        assert_int_equal(json_array_size(d.problems), 1);
+        assert_non_null(strstr(problem_of(&d, 0), rows[i].problem));
+        discover_free(&d);
+    }
+}
+
+static void names_that_are_no_text_are_refused(void **state)
+{
+    struct discovery d;
+    char text[1000];
+
+    (void)state;
+    begin();
+    put("Bad\xff/agent.py", "");
+    put("Bad\xe2\x82/sub/agent.py", "");
+    put("Good\xe2\x82\xac/agent.py", "");
+    search(&d);
+    assert_string_equal(modules_of(&d, text), "Good\xe2\x82\xac.agent");
+    assert_int_equal(json_array_size(d.problems), 2);
+    assert_non_null(strstr(problem_of(&d, 0), "not UTF-8"));
+    assert_non_null(strstr(json_string_value(json_object_get(json_array_get(d.problems, 1),
+                                                             "path")), "Bad?"));
+    discover_free(&d);
+}
+
+static uint64_t mark(void)
+{
+    struct discovery d;
+    uint64_t found;
+
+    search(&d);
+    assert_int_equal(d.count, 1);
+    found = d.found[0].mark;
+    discover_free(&d);
+    return found;
+}
+
+static void the_mark_tells_of_changes(void **state)
+{
+    static const char *const seen[] = {"A/agent.py", "A/helper.py", "A/deep/er/x.py",
+                                       "A/requirements.txt", "A/prompt.md"};
+    static const char *const unseen[] = {"A/.venv/x.py", "A/node_modules/x.js",
+                                         "A/__pycache__/x.py", "A/data.bin", "B/x.py"};
+    uint64_t before, now;
+
+    (void)state;
+    begin();
+    put("A/agent.py", "1");
+    before = mark();
+    assert_int_equal(mark(), before);
+    for (size_t i = 0; i < sizeof seen / sizeof seen[0]; i++, before = now) {
+        put(seen[i], "changed");
+        now = mark();
+        if (now == before)
+            fail_msg("a change of %s was not seen", seen[i]);
+    }
+    for (size_t i = 0; i < sizeof unseen / sizeof unseen[0]; i++) {
+        put(unseen[i], "changed");
+        if (mark() != before)
+            fail_msg("a change of %s was seen", unseen[i]);
+    }
+}
+
+static void a_changed_file_is_not_the_one_that_was_found(void **state)
+{
+    struct discovery d;
+
+    (void)state;
+    begin();
+    put("A/agent.py", "1");
+    search(&d);
+    assert_true(discover_is_same(&d.found[0]));
+    put("A/helper.py", "1");
+    assert_false(discover_is_same(&d.found[0]));
+    discover_free(&d);
+    search(&d);
+    assert_true(discover_is_same(&d.found[0]));
+    begin();
+    assert_false(discover_is_same(&d.found[0]));
+    discover_free(&d);
+}
+
+static void entries_of_agents_yaml_name_files(void **state)
+{
+    static const struct {
+        const char *name, *module; /* NULL = there is none */
+    } rows[] = {
+        {"research.agent:build", "research.agent"},
+        {"research:build", "research.agent"},
+        {"desk.bots:clerk", "desk.bots"},
+        {"desk/bots.py:clerk", "desk.bots"},
+        {"desk/bots:clerk", "desk.bots"},
+        {"desk.script:agent", "desk.script"},
+        {"top:agent", "top"},
+        {"desk.nothing:agent", NULL},
+        {"desk:agent", NULL},
+        {"desk.linked:agent", NULL},
+        {"linked.bots:agent", NULL},
+        {"..tmp:agent", NULL},
+        {".hidden.x:agent", NULL},
+        {"", NULL},
+    };
+    const char *roots[] = {"/nowhere/at/all", root};
+    struct discovery d;
+    char path[PATH_MAX], with_root[300];
+
+    (void)state;
+    begin();
+    put("research/agent.py", "");
+    put("desk/bots.py", "");
+    put("desk/script.mjs", "");
+    put("top.py", "");
+    put(".hidden/x.py", "");
+    in_root(path, "desk/linked.py");
+    assert_int_equal(symlink("bots.py", path), 0);
+    in_root(path, "linked");
+    assert_int_equal(symlink("desk", path), 0);
+    search(&d);
+    assert_int_equal(d.count, 1);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct found *f = discover_named(&d, roots, 2, rows[i].name);
+
+        if ((f == NULL) != (rows[i].module == NULL))
+            fail_msg("'%s'", rows[i].name);
+        if (f != NULL)
+            assert_string_equal(f->module, rows[i].module);
+    }
+    snprintf(with_root, sizeof with_root, "%.100s.desk.bots:x", strrchr(root, '/') + 1);
+    assert_string_equal(discover_named(&d, roots, 2, with_root)->module, "desk.bots");
+    assert_int_equal(d.count, 4); /* each once */
+    assert_false(d.found[1].is_dropin);
+    discover_free(&d);
+}
+
+static void a_missing_folder_is_a_problem_and_others_are_searched(void **state)
+{
+    const char *roots[] = {"/nowhere/at/all", root, root};
+    struct discovery d = {0};
+
+    (void)state;
+    begin();
+    put("A/agent.py", "");
+    discover_search(&d, roots, 3);
+    assert_int_equal(d.count, 1);
+    assert_non_null(strstr(d.missing, "/nowhere/at/all"));
+    assert_int_equal(json_array_size(d.problems), 1);
+    discover_free(&d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(modules_lie_in_folders_of_their_own),
+        cmocka_unit_test(what_others_could_have_put_there_is_refused),
+        cmocka_unit_test(names_that_are_no_text_are_refused),
+        cmocka_unit_test(the_mark_tells_of_changes),
+        cmocka_unit_test(a_changed_file_is_not_the_one_that_was_found),
+        cmocka_unit_test(entries_of_agents_yaml_name_files),
+        cmocka_unit_test(a_missing_folder_is_a_problem_and_others_are_searched),
+    };
+
+    return cmocka_run_group_tests_name("runnerd/discover", tests, set_up, tear_down);
+}
