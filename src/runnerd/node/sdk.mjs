@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+// Sets the SDK up right after its import: client, models, runner, and the tools' guard.
+import { scope } from "./calls.mjs";
+import { describe, Misused } from "./outcome.mjs";
+import { GATEWAY_TOOL } from "./agent_gateway.mjs";
+import { BASE_URL, sdkFetch } from "./transport.mjs";
+
+const SESSION = "the gateway keeps no conversations: clients send theirs with each request, so " +
+  "%s cannot be used";
+const guarded = new WeakSet();
+const watched = new WeakSet(); // tools whose execute() tells how it went
+const servers = new WeakMap(); // tool -> name of the MCP server that it comes from
+
+/** `OpenAI`: the class of the client that the SDK uses. */
+export function configure(sdk, OpenAI) {
+  const client = new OpenAI({ baseURL: BASE_URL, apiKey: "agent-gateway", maxRetries: 0,
+    fetch: sdkFetch });
+  sdk.setDefaultOpenAIClient(client);
+  sdk.setOpenAIAPI("chat_completions");
+  sdk.setTracingDisabled(true);
+  const provider = new sdk.OpenAIProvider({ openAIClient: client, useResponses: false });
+  sdk.setDefaultModelProvider(provider);
+  holdRunner(sdk, provider);
+  guardTools(sdk);
+}
+
+// ---- runs ----
+
+/** Runs that agents begin themselves are held to the same. */
+function holdRunner(sdk, provider) {
+  const { run: begin } = sdk.Runner.prototype;
+
+  function prepare(runner, given) {
+    for (const name of ["session", "conversationId", "previousResponseId"])
+      if (given?.[name]) throw new Misused(SESSION.replace("%s", name));
+    runner.config.tracingDisabled = true;
+    if (runner.config.modelProvider instanceof sdk.OpenAIProvider)
+      runner.config.modelProvider = provider;
+    const run = scope.getStore()?.run;
+    const options = { ...given };
+    if (run === undefined) return options;
+    options.signal = options.signal && options.signal !== run.signal
+      ? AbortSignal.any([options.signal, run.signal]) : run.signal;
+    const limit = run.limits.max_turns;
+    if (limit) options.maxTurns = Math.min(options.maxTurns || limit, limit);
+    return options;
+  }
+
+  sdk.Runner.prototype.run = async function run(agent, input, given) {
+    const options = prepare(this, given);
+    const here = scope.getStore();
+    if (here === undefined) return begin.call(this, agent, input, options);
+    const { model } = this.config;
+    const inner = { ...here, depth: here.depth + 1, tool: null,
+      model: typeof model === "string" && model ? model : here.run.start.model };
+    try {
+      return await scope.run(inner, () => begin.call(this, agent, input, options));
+    } catch (error) {
+      // A tool that begins a run may answer with a text that says so.
+      if (here.tool) here.tool.failure = error;
+      throw error;
+    }
+  };
+}
+
+// ---- tools ----
+
+/** The SDK's tool(), with execute() watched: what it throws becomes a text for the model. */
+export function watchingTool(tool) {
+  return (options) => {
+    const { execute } = options ?? {};
+    if (typeof execute !== "function") return tool(options);
+    const made = tool({
+      ...options,
+      name: options.name ?? execute.name,
+      async execute(...values) {
+        const watch = scope.getStore()?.tool;
+        try {
+          const result = await execute.apply(options, values);
+          if (watch) watch.hasRun = true;
+          return result;
+        } catch (error) {
+          if (watch) watch.failure = error;
+          throw error;
+        }
+      },
+    });
+    watched.add(made);
+    return made;
+  };
+}
+
+function parsed(input) {
+  try {
+    return JSON.parse(input || "{}");
+  } catch {
+    return input;
+  }
+}
+
+/** Calls a tool of the module when the gateway has nothing against it, and says how it went. */
+async function callGuarded(tool, invoke, runContext, input, details) {
+  const here = scope.getStore();
+  if (here === undefined) throw new Error("tools run while the agent answers a request");
+  const { run } = here;
+  const server = servers.get(tool);
+  const call = run.ask({ t: "tool.check", name: tool.name,
+    module: server === undefined ? "agent" : `mcp:${server}`,
+    call_id: details?.toolCall?.callId ?? null, args: parsed(input) });
+  let verdict;
+  try {
+    verdict = await call.get();
+  } finally {
+    call.end();
+  }
+  // It may have been cancelled in the same moment: nothing begins any more.
+  run.signal.throwIfAborted();
+  if (!verdict.allow) return String(verdict.message || `the tool ${tool.name} is not allowed`);
+  const watch = { hasRun: false, failure: null };
+  const began = performance.now();
+  let isFine = false;
+  try {
+    const result = await scope.run({ ...here, tool: watch },
+      () => invoke.call(tool, runContext, input, details));
+    isFine = watch.failure === null && (watch.hasRun || !watched.has(tool));
+    return result;
+  } finally {
+    if (watch.failure !== null)
+      run.sink.log("warning", `the tool ${tool.name} failed: ${describe(watch.failure)}`);
+    run.wire.send({ t: "tool.done", id: call.id, name: tool.name, ok: isFine,
+      ms: Math.round(performance.now() - began) });
+  }
+}
+
+function guard(tool) {
+  if (tool.type !== "function" || guarded.has(tool)) return tool;
+  const { invoke } = tool;
+  tool.invoke = (runContext, input, details) =>
+    callGuarded(tool, invoke, runContext, input, details);
+  guarded.add(tool);
+  return tool;
+}
+
+/** As the gateway describes it to this run; it is guarded by the gateway's own door. */
+function gatewayTool(run, tool, { name, description }) {
+  const known = run?.gatewayTools[name];
+  if (known === undefined) {
+    run?.sink.log("warning", `the gateway has no tool '${name}' for this request`);
+    return null;
+  }
+  return { ...tool, description: description || known.description || "",
+    parameters: known.parameters ?? { type: "object", properties: {} } };
+}
+
+/** At the class: handoff targets, tools of MCP servers and agents as tools are covered too. */
+function guardTools(sdk) {
+  const { getAllTools, getMcpTools } = sdk.Agent.prototype;
+
+  sdk.Agent.prototype.getMcpTools = async function guardedMcpTools(...values) {
+    await connect(this.mcpServers);
+    let tools;
+    try {
+      tools = await getMcpTools.apply(this, values);
+    } catch (error) {
+      await forget(this.mcpServers);
+      throw error;
+    }
+    for (const tool of tools) servers.set(tool, serverOf(this.mcpServers, tool));
+    return tools;
+  };
+  sdk.Agent.prototype.getAllTools = async function guardedTools(...values) {
+    const tools = await getAllTools.apply(this, values);
+    const run = scope.getStore()?.run;
+    return tools.map((tool) => (tool[GATEWAY_TOOL]
+      ? gatewayTool(run, tool, tool[GATEWAY_TOOL]) : guard(tool))).filter((tool) => tool !== null);
+  };
+}
+
+// ---- MCP servers of the agent's own ----
+
+const connections = new WeakMap(); // of those that are about to be
+const connected = new WeakSet();
+
+/** Connects servers that nobody has connected, as a script would. */
+async function connect(all) {
+  for (const server of all) {
+    if (isConnected(server)) continue;
+    if (!connections.has(server))
+      connections.set(server, scope.exit(() => server.connect()));
+    try {
+      await connections.get(server);
+    } finally {
+      connections.delete(server);
+    }
+    connected.add(server);
+  }
+}
+
+/** One of them does not answer: those that were connected here begin anew. */
+async function forget(all) {
+  for (const server of all.filter((one) => connected.delete(one)))
+    await server.close().catch(() => {});
+}
+
+function isConnected(server) {
+  const { session } = server.underlying ?? server;
+  return session === undefined ? connected.has(server) : session !== null;
+}
+
+function serverOf(all, tool) {
+  return (all.find(({ name }) => tool.name.startsWith(name)) ?? all[0]).name;
+}
