@@ -55,9 +55,9 @@ sampletoolsdir = $(pkgdatadir)/agents/tools
 dist_sampletools_SCRIPTS = agents/tools/calculate agents/tools/summarize
 dist_sampletools_DATA = agents/tools/input.pl
 
-# What cron, a timer or CI calls.
+# What cron, a timer, CI or an operator calls.
 nightlydir = $(pkgdatadir)/contrib
-dist_nightly_SCRIPTS = contrib/nightly-audit
+dist_nightly_SCRIPTS = contrib/build-agent contrib/nightly-audit contrib/install-agent-deps
 
 # For people with a sqlite3 shell; the list is that of src/store/local.mk.
 queriesdir = $(pkgdatadir)/sql/queries
