@@ -2,24 +2,20 @@
 /* Knows every agent by its names. */
 #include "agent/catalog.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "util/err.h"
 
 struct catalog {
+    _Atomic int users;
     struct config *config;
+    struct dropins *dropins;
     size_t count;
-    struct catalog_agent *agents;         /* by id, as the configuration has them */
+    struct catalog_agent *agents;         /* by id */
     const struct catalog_agent **by_name; /* by bare name */
 };
-
-static const char *problem_of(const struct config_agent *spec)
-{
-    if (spec->kind == AGENT_SDK)
-        return "agents of kind sdk need the agent runner, which this release does not have";
-    return NULL;
-}
 
 static int compare_names(const void *a, const void *b)
 {
@@ -27,39 +23,87 @@ static int compare_names(const void *a, const void *b)
                   (*(const struct catalog_agent *const *)b)->spec->name);
 }
 
-struct catalog *catalog_new(struct config *config)
+static struct catalog_agent hosted(const struct config_agent *spec, const struct dropin *dropin)
+{
+    return (struct catalog_agent){.spec = spec, .dropin = dropin,
+                                  .available = dropin->available, .problem = dropin->problem};
+}
+
+static struct catalog_agent configured(const struct config_agent *spec,
+                                       const struct dropins *dropins)
+{
+    const struct dropin *dropin = dropins_find(dropins, spec->id);
+
+    if (spec->kind != AGENT_SDK)
+        return (struct catalog_agent){.spec = spec, .available = true};
+    if (dropin != NULL)
+        return hosted(spec, dropin);
+    return (struct catalog_agent){
+        .spec = spec, .problem = dropins == NULL
+                                     ? "the agent runner, which hosts it, has not told of it yet"
+                                     : "the agent runner does not have it"};
+}
+
+/* Both lists are sorted by id. An agent of agents.yaml comes before a drop-in of its name. */
+static void merge(struct catalog *c)
+{
+    size_t listed = 0, dropin_count = c->dropins == NULL ? 0 : c->dropins->count;
+    const struct dropin *list = c->dropins == NULL ? NULL : c->dropins->list;
+
+    for (size_t i = 0; i < c->config->agent_count; i++) {
+        const struct config_agent *agent = &c->config->agents[i];
+
+        for (; listed < dropin_count && strcmp(list[listed].spec.id, agent->id) < 0; listed++)
+            c->agents[c->count++] = hosted(&list[listed].spec, &list[listed]);
+        c->agents[c->count++] = configured(agent, c->dropins);
+        if (listed < dropin_count && strcmp(list[listed].spec.id, agent->id) == 0)
+            listed++;
+    }
+    for (; listed < dropin_count; listed++)
+        c->agents[c->count++] = hosted(&list[listed].spec, &list[listed]);
+}
+
+struct catalog *catalog_new(struct config *config, struct dropins *dropins)
 {
     struct catalog *c = calloc(1, sizeof *c);
+    size_t most = config->agent_count + (dropins == NULL ? 0 : dropins->count);
 
     if (c == NULL)
         return NULL;
+    atomic_init(&c->users, 1);
     c->config = config_acquire(config);
-    c->count = config->agent_count;
-    c->agents = calloc(c->count + 1, sizeof *c->agents);
-    c->by_name = calloc(c->count + 1, sizeof *c->by_name);
+    c->dropins = dropins_acquire(dropins);
+    c->agents = calloc(most + 1, sizeof *c->agents);
+    c->by_name = calloc(most + 1, sizeof *c->by_name);
     if (c->agents == NULL || c->by_name == NULL) {
-        catalog_free(&c);
+        catalog_release(&c);
         return NULL;
     }
-    for (size_t i = 0; i < c->count; i++) {
-        c->agents[i].spec = &config->agents[i];
-        c->agents[i].problem = problem_of(&config->agents[i]);
-        c->agents[i].available = c->agents[i].problem == NULL;
+    merge(c);
+    for (size_t i = 0; i < c->count; i++)
         c->by_name[i] = &c->agents[i];
-    }
     qsort(c->by_name, c->count, sizeof c->by_name[0], compare_names);
     return c;
 }
 
-void catalog_free(struct catalog **catalog)
+struct catalog *catalog_acquire(struct catalog *catalog)
 {
-    if (*catalog == NULL)
-        return;
-    config_release(&(*catalog)->config);
-    free((*catalog)->agents);
-    free((*catalog)->by_name);
-    free(*catalog);
+    atomic_fetch_add(&catalog->users, 1);
+    return catalog;
+}
+
+void catalog_release(struct catalog **catalog)
+{
+    struct catalog *c = *catalog;
+
     *catalog = NULL;
+    if (c == NULL || atomic_fetch_sub(&c->users, 1) > 1)
+        return;
+    config_release(&c->config);
+    dropins_release(&c->dropins);
+    free(c->agents);
+    free(c->by_name);
+    free(c);
 }
 
 /* The first of `name` in by_name; unique when its neighbour differs. */
@@ -82,14 +126,16 @@ static const struct catalog_agent *find_bare(const struct catalog *c, const char
     return c->by_name[low];
 }
 
+static int compare_id(const void *id, const void *agent)
+{
+    return strcmp(id, ((const struct catalog_agent *)agent)->spec->id);
+}
+
 const struct catalog_agent *catalog_find(const struct catalog *c, const char *name)
 {
-    const struct config_agent *spec;
-
     if (strchr(name, '/') == NULL)
         return find_bare(c, name);
-    spec = config_find_agent(c->config, name);
-    return spec == NULL ? NULL : &c->agents[spec - c->config->agents];
+    return bsearch(name, c->agents, c->count, sizeof c->agents[0], compare_id);
 }
 
 int catalog_target(const struct catalog *c, const char *name, struct arena *arena,

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
 libagw_a_SOURCES += \
   src/agent/catalog.c src/agent/catalog.h \
+  src/agent/run_sdk.c src/agent/run_sdk.h \
+  src/agent/sdk_answer.c src/agent/sdk_calls.c src/agent/sdk_error.c \
+  src/agent/sdk_listen.c src/agent/sdk_model.c src/agent/sdk_run.h \
+  src/agent/sdk_start.c src/agent/sdk_tools.c \
   src/agent/hop_usage.c src/agent/hop_usage.h \
   src/agent/run.c src/agent/run.h \
   src/agent/run_declarative.c src/agent/run_declarative.h \
@@ -58,3 +62,9 @@ EXTRA_DIST += \
   tests/cases/tools/upstream-dies-later.yaml \
   tests/cases/tools/upstream-fails-later.yaml
 
+unit_tests += tests/unit/test_agent_sdk
+tests_unit_test_agent_sdk_SOURCES = tests/unit/test_agent_sdk.c \
+  tests/lib/build_config.c tests/lib/build_config.h $(inject)
+tests_unit_test_agent_sdk_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_agent_sdk_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps) -Wl,--wrap=link_open \
+  -Wl,--wrap=link_report_hang

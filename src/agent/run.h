@@ -4,13 +4,15 @@
 #define AGW_AGENT_RUN_H
 
 #include "agent/catalog.h"
+#include "runner/link.h"
 #include "tools/invoke.h"
 #include "upstream/chat_call.h"
 
 /* What the gateway did for a request by itself. */
 struct agent_hops {
-    int rounds; /* of tool calls */
-    int calls;  /* of them all */
+    int rounds;      /* of tool calls */
+    int calls;       /* of them all; of a module also those of its own tools */
+    int model_calls; /* that a module made: one round may have several, and none */
 };
 
 struct agent_run {
@@ -19,6 +21,8 @@ struct agent_run {
     const char *request_id;
     bool streaming;
     struct upstreams *upstreams;
+    struct link *link;          /* to the runner; may be NULL for declarative agents */
+    int64_t total_ms;           /* longest run of an agent of kind sdk */
     const struct chat_sink *sink;
     const struct invoke_caller *caller; /* for its tools; may be NULL for agents without */
     size_t added_max;           /* bytes that rounds of tool calls may add to the request */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Lets a client talk to an agent. */
+#include <stdatomic.h>
+#include <stdio.h>
+
 #include "api/chat_request.h"
 #include "api/chat_shape.h"
 #include "api/chat_stream.h"
@@ -7,6 +10,11 @@
 #include "api/handlers.h"
 #include "api/outcome.h"
 #include "api/spend.h"
+#include "store/errors_ring.h"
+#include "util/json_text.h"
+#include "util/log.h"
+
+enum { VIOLATIONS_MAX = 8, VIOLATION_NAME_MAX = 100, VIOLATION_SIZE = 256 };
 
 /* Unknown names go through the same decision, so that time tells nothing. */
 int chat_target(struct exchange *x)
@@ -57,8 +65,37 @@ static int on_completion(void *arg, json_t *completion)
     return status;
 }
 
+/* What a run tried that policy forbids. */
+struct violations {
+    struct exchange *x;
+    _Atomic int count;
+};
+
+/* A module that asks again and again must not push all else out of the list. */
+static void on_denied(void *arg, const char *tool)
+{
+    struct violations *v = arg;
+    struct exchange *x = v->x;
+    struct error_entry entry = {.ts = store_now(x->api->store), .component = "agents",
+                                .kind = "tool_violation", .severity = "warning",
+                                .subject = x->agent_id, .request_id = x->request.id};
+    char message[VIOLATION_SIZE];
+    struct err e;
+
+    if (atomic_fetch_add(&v->count, 1) >= VIOLATIONS_MAX)
+        return;
+    snprintf(message, sizeof message, "The agent wanted to call the tool '%.*s', which policy"
+             " does not allow it.", VIOLATION_NAME_MAX, tool);
+    json_text_repair(message);
+    entry.message = message;
+    if (errors_ring_add(x->api->store, &entry, 1, &e) != 0)
+        log_message(LOG_ERROR, "store.failed", "noting an error: %s", e.message);
+}
+
 static int run_agent(struct exchange *x, const struct chat_sink *sink)
 {
+    bool hosted = x->agent->dropin != NULL;
+    struct violations violations = {.x = x};
     const struct config *config = x->policy->config;
     struct invoke_caller caller = {.toolset = x->api->toolset,
                                    .security = &config->security,
@@ -70,13 +107,17 @@ static int run_agent(struct exchange *x, const struct chat_sink *sink)
                                    .request_id = x->request.id,
                                    .request_uid = audit_uid(x->ticket),
                                    .route = outcome_route(x),
-                                   .source = "declarative",
+                                   .source = hosted ? "sdk" : "declarative",
+                                   .denied = hosted ? on_denied : NULL,
+                                   .denied_arg = &violations,
                                    .watch_fd = fcgi_fd(x->request.x)};
     struct agent_run run = {.agent = x->agent,
                             .request = x->body,
                             .request_id = x->request.id,
                             .streaming = x->streaming,
                             .upstreams = x->api->upstreams,
+                            .link = x->api->link,
+                            .total_ms = config->gateway.runner.run_timeout_ms,
                             .sink = sink,
                             .caller = &caller,
                             .added_max = (size_t)config->gateway.max_body_bytes,

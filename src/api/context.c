@@ -12,11 +12,18 @@ int64_t context_rate_per_minute(const struct config_security *security,
     return key->rate_per_minute >= 0 ? key->rate_per_minute : security->rate_per_minute;
 }
 
+const struct catalog *context_catalog(struct exchange *x)
+{
+    if (x->catalog == NULL)
+        x->catalog = derive_catalog(x->policy, x->api->link);
+    return x->catalog;
+}
+
 int context_name_agent(struct exchange *x, const char *name)
 {
     struct catalog_target target;
 
-    if (catalog_target(derive_catalog(x->policy), name, x->request.arena, &target) != 0)
+    if (catalog_target(context_catalog(x), name, x->request.arena, &target) != 0)
         return err_set(&x->err, AGW_ENOMEM, "agent name");
     x->agent = target.agent;
     x->agent_id = target.id;

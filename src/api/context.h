@@ -11,6 +11,7 @@
 #include "policy/decide.h"
 #include "policy/rate_limit.h"
 #include "policy/state.h"
+#include "runner/link.h"
 #include "store/store.h"
 #include "tools/toolset.h"
 #include "upstream/chat_call.h"
@@ -24,6 +25,7 @@ struct api {
     struct tally *tally;
     struct upstreams *upstreams;
     struct toolset *toolset;
+    struct link *link;  /* to the runner */
     int64_t started_ms; /* UTC */
 };
 
@@ -52,6 +54,7 @@ struct exchange {
     json_t *body;                   /* parsed, or NULL */
 
     /* The agent this request is about, as far as known; ids may be NULL. */
+    struct catalog *catalog;        /* it is of; NULL = nobody asked yet */
     const struct catalog_agent *agent;
     const char *agent_id, *ns;
     bool decided;
@@ -80,6 +83,9 @@ struct exchange {
 /* The key's own limit or the default's; 0 = unlimited. */
 int64_t context_rate_per_minute(const struct config_security *security,
                                 const struct config_key *key);
+
+/* The agents as this request sees them, from the first call to its end. */
+const struct catalog *context_catalog(struct exchange *x);
 
 /* Sets agent, agent_id and ns from a name that a client gave; `agent` stays NULL for one
  * that does not exist. 0 or AGW_ENOMEM. */

@@ -2,6 +2,7 @@
 /* Builds what requests need from each new configuration. */
 #include "api/derive.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,7 +13,10 @@
 enum { PUBLISH_TRIES = 50, PUBLISH_PAUSE_US = 20000, PUBLISH_EXIT = 3 };
 
 struct derived {
+    struct config *config;      /* borrowed: it lives longer */
+    pthread_mutex_t lock;       /* guards the catalog, */
     struct catalog *catalog;
+    uint64_t serial;            /* ... and which of the runner's lists it was made of */
     _Atomic int64_t *last_used; /* one a key of the configuration; 0 = nothing to write */
 };
 
@@ -20,18 +24,26 @@ static void drop(void *arg)
 {
     struct derived *d = arg;
 
-    catalog_free(&d->catalog);
+    catalog_release(&d->catalog);
+    pthread_mutex_destroy(&d->lock);
     free(d->last_used);
     free(d);
 }
 
 static void *derive(void *arg, struct config *config, struct err *e)
 {
+    const struct derive_targets *targets = arg;
     struct derived *d = calloc(1, sizeof *d);
 
-    (void)arg;
     if (d != NULL) {
-        d->catalog = catalog_new(config);
+        uint64_t serial;
+        struct dropins *dropins = link_dropins(targets->link, &serial);
+
+        pthread_mutex_init(&d->lock, NULL);
+        d->config = config;
+        d->catalog = catalog_new(config, dropins);
+        d->serial = serial;
+        dropins_release(&dropins);
         d->last_used = calloc(config->security.key_count + 1, sizeof *d->last_used);
     }
     if (d == NULL || d->catalog == NULL || d->last_used == NULL) {
@@ -43,8 +55,8 @@ static void *derive(void *arg, struct config *config, struct err *e)
     return d;
 }
 
-/* It is too late to keep the old configuration, and the new one without its upstreams and tools would
- * refuse every request: when memory stays out, the process that follows reads all anew. */
+/* It is too late to keep the old configuration, and the new one without its upstreams and tools
+ * would refuse every request: when memory stays out, the process that follows reads all anew. */
 static void publish(void *arg, const struct config *config)
 {
     const struct derive_targets *targets = arg;
@@ -54,11 +66,12 @@ static void publish(void *arg, const struct config *config)
     log_set_level((enum log_level)config->gateway.log_level);
     for (int i = 0; i < PUBLISH_TRIES; i++) {
         if (upstreams_update(targets->upstreams, config, &problem) == 0 &&
-            toolset_update(targets->toolset, shared, &problem) == 0)
+            toolset_update(targets->toolset, shared, &problem) == 0 &&
+            link_update(targets->link, config, &problem) == 0)
             return;
         usleep(PUBLISH_PAUSE_US);
     }
-    log_message(LOG_ERROR, "worker.failed", "upstreams and tools: %s", problem.message);
+    log_message(LOG_ERROR, "worker.failed", "upstreams, tools and runner: %s", problem.message);
     _exit(PUBLISH_EXIT);
 }
 
@@ -68,9 +81,32 @@ void derive_hooks(struct derive_targets *targets, struct policy_hooks *hooks)
         .derive = derive, .drop = drop, .publish = publish, .arg = targets};
 }
 
-const struct catalog *derive_catalog(const struct policy *policy)
+/* Under the lock. When memory is out the one before has to do, until the next request. */
+static void renew_catalog(struct derived *d, struct link *link)
 {
-    return ((const struct derived *)policy->derived)->catalog;
+    uint64_t serial;
+    struct dropins *dropins = link_dropins(link, &serial);
+    struct catalog *fresh = catalog_new(d->config, dropins);
+
+    dropins_release(&dropins);
+    if (fresh == NULL)
+        return;
+    catalog_release(&d->catalog);
+    d->catalog = fresh;
+    d->serial = serial;
+}
+
+struct catalog *derive_catalog(const struct policy *policy, struct link *link)
+{
+    struct derived *d = policy->derived;
+    struct catalog *catalog;
+
+    pthread_mutex_lock(&d->lock);
+    if (d->serial != link_serial(link))
+        renew_catalog(d, link);
+    catalog = catalog_acquire(d->catalog);
+    pthread_mutex_unlock(&d->lock);
+    return catalog;
 }
 
 void derive_note_used(const struct policy *policy, const struct config_key *key, int64_t now)

@@ -6,6 +6,7 @@
 
 #include "agent/catalog.h"
 #include "policy/state.h"
+#include "runner/link.h"
 #include "tools/toolset.h"
 #include "upstream/chat_call.h"
 
@@ -13,12 +14,14 @@
 struct derive_targets {
     struct upstreams *upstreams;
     struct toolset *toolset;
+    struct link *link;
 };
 
 /* The hooks for policy_state_open(); the targets must outlive the state. */
 void derive_hooks(struct derive_targets *targets, struct policy_hooks *hooks);
 
-const struct catalog *derive_catalog(const struct policy *policy);
+/* With one more user; as new as the runner's last list. */
+struct catalog *derive_catalog(const struct policy *policy, struct link *link);
 
 /* Remembers that `key` (of `policy`) was used at `now`; lock-free. */
 void derive_note_used(const struct policy *policy, const struct config_key *key, int64_t now);

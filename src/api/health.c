@@ -15,9 +15,9 @@ int health_alive(struct exchange *x)
     return x->answer.json == NULL ? no_memory(x) : 0;
 }
 
-static bool any_agent(const struct policy *policy)
+static bool any_agent(struct exchange *x)
 {
-    const struct catalog *catalog = derive_catalog(policy);
+    const struct catalog *catalog = context_catalog(x);
 
     for (size_t i = 0; i < catalog_count(catalog); i++)
         if (catalog_at(catalog, i)->available)
@@ -25,11 +25,17 @@ static bool any_agent(const struct policy *policy)
     return false;
 }
 
+/* Told, but never a reason to send clients elsewhere: agents of agents.yaml do without it. */
+static const char *runner_state(struct link *link)
+{
+    return !link_is_wanted(link) ? "unused" : link_is_up(link) ? "connected" : "away";
+}
+
 int health_ready(struct exchange *x)
 {
     bool store = x->policy != NULL, audit = audit_healthy(x->api->audit);
     bool upstreams = upstreams_any_usable(x->api->upstreams);
-    bool agents = store && any_agent(x->policy);
+    bool agents = store && any_agent(x);
     bool ready = store && audit && upstreams && agents;
     json_t *waiting = json_array();
 
@@ -42,7 +48,7 @@ int health_ready(struct exchange *x)
     if (store && !agents)
         json_array_append_new(waiting, json_string("agents"));
     x->answer.status = ready ? 200 : 503;
-    x->answer.json = json_pack("{s:s,s:o}", "status", ready ? "ready" : "not ready",
-                               "not_ready", waiting);
+    x->answer.json = json_pack("{s:s,s:o,s:s}", "status", ready ? "ready" : "not ready",
+                               "not_ready", waiting, "runner", runner_state(x->api->link));
     return x->answer.json == NULL ? no_memory(x) : 0;
 }

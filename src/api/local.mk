@@ -10,6 +10,7 @@ libagw_a_SOURCES += \
   src/api/cors.c src/api/cors.h \
   src/api/decision_json.c src/api/decision_json.h \
   src/api/derive.c src/api/derive.h \
+  src/api/dropin_news.c src/api/dropin_news.h \
   src/api/fields.c src/api/fields.h \
   src/api/handlers.h \
   src/api/health.c \

@@ -29,7 +29,7 @@ static json_t *model_json(const struct exchange *x, const struct config_agent *s
 
 int models_list(struct exchange *x)
 {
-    const struct catalog *catalog = derive_catalog(x->policy);
+    const struct catalog *catalog = context_catalog(x);
     json_t *data = json_array();
 
     for (size_t i = 0; i < catalog_count(catalog); i++)

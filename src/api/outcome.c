@@ -26,6 +26,7 @@ static const char *name_of(int status, bool stream_begun)
     case AGW_EQUOTA:
         return "rate_limited";
     case AGW_EINVALID:
+    case AGW_EGUARDRAIL:
     case AGW_EMODEL:
     case AGW_ENOROUTE:
     case AGW_ENOTFOUND:
@@ -157,6 +158,9 @@ void outcome_row_end(struct exchange *x, struct audit_row *row)
     if (x->hops.rounds > 0)
         row->detail = arena_printf(x->request.arena, "{\"tool_hops\":%d,\"tool_calls\":%d}",
                                    x->hops.rounds, x->hops.calls);
+    else if (x->hops.model_calls > 0 || x->hops.calls > 0)
+        row->detail = arena_printf(x->request.arena, "{\"model_calls\":%d,\"tool_calls\":%d}",
+                                   x->hops.model_calls, x->hops.calls);
     row->outcome = outcome_name(x);
     row->status = x->response.status != 0 ? x->response.status
                   : x->err.status != 0    ? x->err.status
@@ -266,10 +270,12 @@ void outcome_log_request(struct exchange *x)
         log_str(&line, "upstream", x->usage.upstream);
         log_int(&line, "attempts", x->usage.attempts);
     }
-    if (x->hops.rounds > 0) {
+    if (x->hops.rounds > 0)
         log_int(&line, "tool_hops", x->hops.rounds);
+    if (x->hops.model_calls > 0)
+        log_int(&line, "model_calls", x->hops.model_calls);
+    if (x->hops.rounds > 0 || x->hops.calls > 0)
         log_int(&line, "tool_calls", x->hops.calls);
-    }
     if (x->status != 0 && x->err.message[0] != '\0')
         log_str(&line, "error", x->err.message);
     log_end(&line);

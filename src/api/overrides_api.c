@@ -35,7 +35,7 @@ int overrides_api_create(struct exchange *x)
     int64_t now = store_now(x->api->store);
     struct override o;
     struct audit_row row;
-    int status = override_terms_read(x->body, x->policy, derive_catalog(x->policy), now, &o,
+    int status = override_terms_read(x->body, x->policy, context_catalog(x), now, &o,
                                      &x->err);
 
     if (status != 0)

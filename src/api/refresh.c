@@ -50,6 +50,7 @@ int refresh_component(struct exchange *x, enum config_component component)
     } else if (status == 0) {
         /* The caller's key lives in the old policy, so that is kept until the end. */
         x->superseded = x->policy;
+        catalog_release(&x->catalog);
         status = policy_acquire(x->api->policy, &x->policy, &x->err);
     }
     config_errors_free(&errors);

@@ -140,6 +140,7 @@ static int confirm(struct exchange *x)
         if (status != 0)
             return status;
         x->key = NULL; /* it was the old policy's */
+        catalog_release(&x->catalog);
         policy_release(&x->policy);
         x->policy = current;
     }
@@ -298,6 +299,7 @@ static void end(struct exchange *x)
     key_terms_wipe(x->answer.json);
     json_decref(x->answer.json);
     json_decref(x->body);
+    catalog_release(&x->catalog);
     policy_release(&x->policy);
     policy_release(&x->superseded);
     arena_free(&x->request.arena);

@@ -22,6 +22,8 @@ static const struct command_option options[] = {
     {NULL, VALUE_NONE, NULL, NULL, false, 0, 0},
 };
 
+enum { NAME_SIZE = 128 };
+
 static const struct table_column columns[] = {
     {"KEY", false},     {"AGENT", false},      {"MAY CALL", false}, {"SOURCE", false},
     {"PATTERN", false}, {"WRITTEN AT", false}, {"UNTIL", false},    {NULL, false}};
@@ -126,21 +128,45 @@ static bool is_wanted(const struct call *call, const char *option, const char *i
     return wanted == NULL || strcmp(wanted, id) == 0;
 }
 
+static void judge(struct report *r, const struct policy *policy, const struct config_key *key,
+                  const struct catalog_agent *agent, int64_t at)
+{
+    struct pair p = {.key = key, .agent = agent};
+
+    decide_agent(&policy->config->security, key, &policy->overrides, agent->spec->id,
+                 agent->spec->ns, at, &p.decision);
+    p.status = explain_status(key, agent->available, &p.decision, at);
+    show(r, &p);
+}
+
+/* Which agents are in the runner's folders is not on record, but one that is named can be decided
+ * about. */
+static void judge_dropin(struct report *r, const struct policy *policy,
+                         const struct config_key *key, int64_t at)
+{
+    const char *id = call_text(r->call, "agent");
+    const char *slash = id == NULL ? NULL : strchr(id, '/');
+    char ns[NAME_SIZE];
+    struct config_agent spec = {.id = id, .ns = ns};
+    struct catalog_agent agent = {.spec = &spec, .available = true};
+
+    if (slash == NULL || policy->config->gateway.discovery_path == NULL ||
+        (size_t)(slash - id) >= sizeof ns || catalog_find(past_catalog(policy), id) != NULL)
+        return;
+    memcpy(ns, id, (size_t)(slash - id));
+    ns[slash - id] = '\0';
+    judge(r, policy, key, &agent, at);
+}
+
 static void walk_agents(struct report *r, const struct policy *policy,
                         const struct config_key *key, int64_t at)
 {
     const struct catalog *catalog = past_catalog(policy);
 
-    for (size_t i = 0; i < catalog_count(catalog); i++) {
-        struct pair p = {.key = key, .agent = catalog_at(catalog, i)};
-
-        if (!is_wanted(r->call, "agent", p.agent->spec->id))
-            continue;
-        decide_agent(&policy->config->security, key, &policy->overrides, p.agent->spec->id,
-                     p.agent->spec->ns, at, &p.decision);
-        p.status = explain_status(key, p.agent->available, &p.decision, at);
-        show(r, &p);
-    }
+    for (size_t i = 0; i < catalog_count(catalog); i++)
+        if (is_wanted(r->call, "agent", catalog_at(catalog, i)->spec->id))
+            judge(r, policy, key, catalog_at(catalog, i), at);
+    judge_dropin(r, policy, key, at);
 }
 
 /* The entries are printed as they come: of many keys and agents there are many. */

@@ -94,9 +94,20 @@ static void add_key_remedies(json_t *list, const struct explain_question *q,
                    &x->key->place, NULL);
 }
 
-static void add_agent_remedies(json_t *list, const struct catalog_target *target)
+/* Only the runner knows the agents in its folders, and their ids decide all the same. */
+static bool may_be_dropin(const struct policy *policy, const struct catalog_target *target)
 {
-    if (target->agent == NULL)
+    return target->agent == NULL && target->ns[0] != '\0' &&
+           policy->config->gateway.discovery_path != NULL;
+}
+
+static void add_agent_remedies(json_t *list, const struct policy *policy,
+                               const struct catalog_target *target)
+{
+    if (may_be_dropin(policy, target))
+        add_remedy(list, json_sprintf("agents.yaml has no agent '%s': GET /admin/agents says"
+                                      " whether it is a drop-in", target->id), NULL, NULL);
+    else if (target->agent == NULL)
         add_remedy(list, json_sprintf("there is no agent '%s': add it to agents.yaml",
                                       target->id), NULL, NULL);
     else if (!target->agent->available)
@@ -104,8 +115,8 @@ static void add_agent_remedies(json_t *list, const struct catalog_target *target
                    &target->agent->spec->place, NULL);
 }
 
-static void add_rule_remedies(json_t *list, const struct catalog_target *target,
-                              const struct explanation *x)
+static void add_rule_remedies(json_t *list, const struct policy *policy,
+                              const struct catalog_target *target, const struct explanation *x)
 {
     for (size_t i = 0; i < x->blocker_count; i++)
         add_remedy(list, json_sprintf("remove or narrow '%s' of %s: no grant beats it",
@@ -113,7 +124,7 @@ static void add_rule_remedies(json_t *list, const struct catalog_target *target,
                    &x->blockers[i].place, NULL);
     if (!x->needs_grant)
         return;
-    if (target->agent != NULL)
+    if (target->agent != NULL || may_be_dropin(policy, target))
         add_remedy(list, json_sprintf("%sgrant it for a while, to this key alone",
                                       x->blocker_count > 0 ? "then " : ""),
                    NULL, grant_command(x->key->id, target->id));
@@ -124,15 +135,15 @@ static void add_rule_remedies(json_t *list, const struct catalog_target *target,
                                   target->id, x->key->id), &x->key->place, NULL);
 }
 
-static json_t *remedies(const struct explain_question *q, const struct catalog_target *target,
-                        const struct explanation *x)
+static json_t *remedies(const struct explain_question *q, const struct policy *policy,
+                        const struct catalog_target *target, const struct explanation *x)
 {
     json_t *list = json_array();
 
     add_key_remedies(list, q, x);
-    add_agent_remedies(list, target);
+    add_agent_remedies(list, policy, target);
     if (x->key != NULL && !x->decision.allowed)
-        add_rule_remedies(list, target, x);
+        add_rule_remedies(list, policy, target, x);
     return list;
 }
 
@@ -150,7 +161,9 @@ static json_t *make(const struct past *past, const struct policy *policy,
     if (catalog_target(past_catalog(policy), q->agent, arena, &s.target) != 0)
         return NULL;
     explain_request(policy, q->key_id, s.target.id, s.target.ns,
-                    s.target.agent != NULL && s.target.agent->available, q->moment.at, &x);
+                    s.target.agent == NULL ? may_be_dropin(policy, &s.target)
+                                           : s.target.agent->available,
+                    q->moment.at, &x);
     s.status = x.status;
     json = decision_json(&s, &x.decision);
     if (json == NULL)
@@ -160,7 +173,7 @@ static json_t *make(const struct past *past, const struct policy *policy,
     json_object_set_new(json, "key_exists", json_boolean(x.key != NULL));
     json_object_set_new(json, "key_place",
                         decision_json_place(x.key == NULL ? &nowhere : &x.key->place));
-    json_object_set_new(json, "remedies", remedies(q, &s.target, &x));
+    json_object_set_new(json, "remedies", remedies(q, policy, &s.target, &x));
     return json;
 }
 

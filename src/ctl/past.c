@@ -15,7 +15,7 @@
 
 static void *derive(void *arg, struct config *config, struct err *e)
 {
-    struct catalog *catalog = catalog_new(config);
+    struct catalog *catalog = catalog_new(config, NULL);
 
     (void)arg;
     if (catalog == NULL)
@@ -27,7 +27,7 @@ static void drop(void *derived)
 {
     struct catalog *catalog = derived;
 
-    catalog_free(&catalog);
+    catalog_release(&catalog);
 }
 
 const struct catalog *past_catalog(const struct policy *policy)

@@ -5,6 +5,7 @@ agent_gateway_LDADD = $(AGW_LIBS)
 
 libagw_a_SOURCES += \
   src/gateway/auto_reload.c src/gateway/auto_reload.h \
+  src/gateway/companion.c src/gateway/companion.h \
   src/gateway/file_modes.c src/gateway/file_modes.h \
   src/gateway/notify.c src/gateway/notify.h \
   src/gateway/supervisor.c src/gateway/supervisor.h \

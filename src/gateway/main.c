@@ -227,6 +227,7 @@ static int run(const struct options *o, struct config *config,
     struct listen_socket listening;
     struct supervisor_options supervisor = {
         .workers = settings.workers, .drain_ms = g->drain_timeout_ms, .socket = &listening,
+        .runner_config = g->runner.autostart ? origin : NULL,
         .work = work, .reopen_log = reopen_log, .arg = &settings};
     struct err e = {0};
     int status;

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "gateway/companion.h"
 #include "gateway/notify.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -37,9 +38,10 @@ struct supervisor {
     const struct supervisor_options *options;
     struct siblings *siblings;
     struct worker_slot *slots;
+    struct companion runner;
     int signal_fd;
     int ready[2];
-    bool ready_said, stopping;
+    bool ready_said, stopping, runner_told;
     int64_t kill_at;
 };
 
@@ -118,10 +120,13 @@ static void reap(struct supervisor *s, int64_t now)
     int status;
     pid_t pid;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (companion_ended(&s->runner, pid, status, now))
+            continue;
         for (int i = 0; i < s->options->workers; i++)
             if (s->slots[i].pid == pid)
                 worker_ended(s, i, status, now);
+    }
 }
 
 static int signal_workers(struct supervisor *s, int signum, bool all)
@@ -162,6 +167,7 @@ static void on_signal(struct supervisor *s, int signum, int64_t now)
     case SIGUSR1:
         s->options->reopen_log(s->options->arg);
         signal_workers(s, SIGUSR1, true);
+        companion_signal(&s->runner, SIGUSR1);
         break;
     default:
         stop(s, now);
@@ -176,9 +182,9 @@ static bool any_worker(const struct supervisor *s)
     return false;
 }
 
-static int next_timeout(const struct supervisor *s, int64_t now)
+static int next_timeout(struct supervisor *s, int64_t now)
 {
-    int64_t at = s->stopping ? s->kill_at : INT64_MAX;
+    int64_t at = s->stopping ? s->kill_at : companion_tick(&s->runner, now);
 
     for (int i = 0; i < s->options->workers && !s->stopping; i++)
         if (s->slots[i].pid == 0 && s->slots[i].start_at < at)
@@ -201,6 +207,17 @@ static void look_ready(struct supervisor *s)
         }
 }
 
+/* The runner is ended after the workers, whose runs it hosts. */
+static bool runner_goes_on(struct supervisor *s)
+{
+    if (s->runner.pid == 0)
+        return false;
+    if (!s->runner_told)
+        companion_signal(&s->runner, SIGTERM);
+    s->runner_told = true;
+    return true;
+}
+
 static void loop(struct supervisor *s)
 {
     struct pollfd polled[2] = {{.fd = s->signal_fd, .events = POLLIN},
@@ -216,10 +233,11 @@ static void loop(struct supervisor *s)
         now = clock_mono_ms();
         while (read(s->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
             on_signal(s, (int)info.ssi_signo, now);
-        if (s->stopping && !any_worker(s))
+        if (s->stopping && !any_worker(s) && !runner_goes_on(s))
             return;
         if (s->stopping && now >= s->kill_at) {
             signal_workers(s, SIGKILL, true);
+            companion_signal(&s->runner, SIGKILL);
             s->kill_at = now + BOOKS_MS;
         }
     }
@@ -227,7 +245,8 @@ static void loop(struct supervisor *s)
 
 int supervisor_run(const struct supervisor_options *options, struct err *e)
 {
-    struct supervisor s = {.options = options, .signal_fd = -1, .ready = {-1, -1}};
+    struct supervisor s = {.options = options, .runner = {.config = options->runner_config},
+                           .signal_fd = -1, .ready = {-1, -1}};
     sigset_t watched, before;
     int rc = 0;
 

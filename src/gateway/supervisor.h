@@ -27,6 +27,7 @@ struct supervisor_options {
     int workers;
     int64_t drain_ms;          /* after it, and a little more for their books, they are killed */
     struct listen_socket *socket;
+    const char *runner_config; /* agw-runner is kept running with this file; NULL = is not */
     /* Runs in a new process; what it returns is the exit status. */
     int (*work)(void *arg, const struct supervisor_seat *seat);
     void (*reopen_log)(void *arg);

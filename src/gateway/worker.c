@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "api/derive.h"
+#include "api/dropin_news.h"
 #include "api/housekeeping.h"
 #include "api/steps.h"
 #include "gateway/auto_reload.h"
@@ -119,11 +120,14 @@ static int open_policy(struct worker *w, struct err *e)
         return rc;
     w->api.upstreams = upstreams_new();
     w->api.toolset = toolset_new(tool_providers);
-    if (w->api.upstreams == NULL || w->api.toolset == NULL)
-        return err_set(e, AGW_ENOMEM, "no memory for upstreams and tools");
-    if (w->seat->slot == 0)
+    w->api.link = link_new();
+    if (w->api.upstreams == NULL || w->api.toolset == NULL || w->api.link == NULL)
+        return err_set(e, AGW_ENOMEM, "no memory for upstreams, tools and runner");
+    if (w->seat->slot == 0) {
         toolset_on_problem(w->api.toolset, note_tool_problem, w->api.store);
-    w->targets = (struct derive_targets){w->api.upstreams, w->api.toolset};
+        link_on_change(w->api.link, dropin_news, &w->api);
+    }
+    w->targets = (struct derive_targets){w->api.upstreams, w->api.toolset, w->api.link};
     derive_hooks(&w->targets, &hooks);
     hooks.tally = w->api.tally;
     return policy_state_open(w->api.store, w->settings->origin,
@@ -277,6 +281,7 @@ static void close_all(struct worker *w)
         pthread_cond_destroy(&w->wake);
         pthread_mutex_destroy(&w->lock);
     }
+    link_free(&w->api.link); /* its thread has news for the audit */
     if (w->api.audit != NULL)
         audit_stop(&w->api.audit);
     policy_state_close(&w->api.policy);

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "policy/decide_tool.h"
@@ -21,6 +22,7 @@ struct passage {
     const struct invoke_caller *caller;
     const struct invoke_request *request;
     struct tool *tool;          /* NULL: there is none of this name */
+    const struct invoke_own_request *own; /* the agent's module runs it itself; else NULL */
     const char *name;
     struct decision decision;
     bool decided;
@@ -41,6 +43,11 @@ static const char *rule_text(const struct decision *d, char text[512])
     return text;
 }
 
+static const char *provider_of(const struct passage *p)
+{
+    return p->own != NULL ? "module" : p->tool == NULL ? NULL : p->tool->provider;
+}
+
 /* ---- trail ---- */
 
 static json_t *detail_json(const struct passage *p)
@@ -49,7 +56,7 @@ static json_t *detail_json(const struct passage *p)
     const struct decision *d = &p->decision;
     json_t *detail = json_pack("{s:s,s:I,s:s?,s:s?,s:s}", "tool", p->name, "call",
                                (json_int_t)p->number, "provider",
-                               p->tool == NULL ? NULL : p->tool->provider, "call_id",
+                               provider_of(p), "call_id",
                                p->request->call_id, "caller", p->caller->source);
 
     if (detail == NULL || !p->decided)
@@ -119,13 +126,16 @@ static void finish(struct passage *p, int code)
 
 /* ---- metrics and log ---- */
 
-/* Names that models make up are no labels. */
+/* Names that models and modules make up are no labels. */
 static void count(const struct passage *p)
 {
-    metrics_add(METRIC_TOOL_INVOCATIONS, 1, p->tool == NULL ? "unknown" : p->tool->name,
-                p->tool == NULL ? "none" : p->tool->provider,
-                tool_status_name(p->result->status), p->caller->source);
-    if (p->arguments != NULL)
+    const char *provider = provider_of(p);
+    bool known = p->own != NULL ? p->own->listed : p->tool != NULL;
+
+    metrics_add(METRIC_TOOL_INVOCATIONS, 1, known ? p->name : "unknown",
+                provider == NULL ? "none" : provider, tool_status_name(p->result->status),
+                p->caller->source);
+    if (p->arguments != NULL || p->result->duration_us > 0)
         metrics_observe_us(METRIC_TOOL_LATENCY, p->result->duration_us);
 }
 
@@ -155,7 +165,7 @@ static void tell(const struct passage *p)
     log_str(&line, "key_id", c->key == NULL ? NULL : c->key->id);
     log_str(&line, "agent", c->agent);
     log_str(&line, "tool", p->name);
-    log_str(&line, "provider", p->tool == NULL ? NULL : p->tool->provider);
+    log_str(&line, "provider", provider_of(p));
     log_str(&line, "source", c->source);
     log_str(&line, "status", tool_status_name(r->status));
     if (p->decided) {
@@ -171,6 +181,8 @@ static void tell(const struct passage *p)
     log_int(&line, "result_bytes", (int64_t)r->length);
     log_arguments(&line, p);
     log_end(&line);
+    if (r->status == TOOL_DENIED && c->denied != NULL)
+        c->denied(c->denied_arg, p->name);
 }
 
 /* ---- the door ---- */
@@ -223,8 +235,7 @@ static int check(struct passage *p, bool *may_run, struct err *e)
 
     *may_run = false;
     if (p->tool == NULL)
-        said = tool_result_say(p->result, TOOL_INVALID, "There is no tool '%.*s'.",
-                               NAME_MAX_SHOWN, p->name);
+        said = tool_result_unknown(p->result, p->name);
     else if (!is_allowed(p))
         said = tool_result_say(p->result, TOOL_DENIED,
                                "The tool '%s' is not allowed here by policy.", p->name);
@@ -295,12 +306,18 @@ static int pass(struct passage *p, struct err *e)
     return status;
 }
 
+static int64_t next_number(void)
+{
+    static _Atomic int64_t calls;
+
+    return atomic_fetch_add(&calls, 1) + 1;
+}
+
 int invoke_tool(const struct invoke_caller *caller, const struct invoke_request *request,
                 struct tool_result *result, struct err *e)
 {
-    static _Atomic int64_t calls;
     struct passage p = {.caller = caller, .request = request, .result = result,
-                        .number = atomic_fetch_add(&calls, 1) + 1, .began_us = clock_mono_us()};
+                        .number = next_number(), .began_us = clock_mono_us()};
     int status;
 
     *result = (struct tool_result){0};
@@ -309,4 +326,82 @@ int invoke_tool(const struct invoke_caller *caller, const struct invoke_request 
     json_decref(p.arguments);
     tool_release(&p.tool);
     return status;
+}
+
+/* ---- tools that an agent's own module runs ---- */
+
+struct invoke_own {
+    struct passage passage;
+    struct invoke_own_request own;
+    struct invoke_request request;
+    struct tool_result result;
+};
+
+static bool decide_own(const struct invoke_caller *caller, const char *name, const char *module,
+                       struct decision *decision)
+{
+    struct decide_tool subject = {.tool = name, .command = module,
+                                  .agent = caller->agent == NULL ? "" : caller->agent};
+
+    decide_tool(caller->security, caller->key, &subject, decision);
+    return decision->allowed;
+}
+
+bool invoke_own_allows(const struct invoke_caller *caller, const char *name, const char *module)
+{
+    struct decision decision;
+
+    return decide_own(caller, name, module, &decision);
+}
+
+int invoke_own_begin(const struct invoke_caller *caller, const struct invoke_own_request *request,
+                     struct invoke_own **out, struct err *e)
+{
+    struct invoke_own *own = calloc(1, sizeof *own);
+    bool allowed;
+    int status;
+
+    *out = NULL;
+    if (own == NULL)
+        return err_set(e, AGW_ENOMEM, "a call of %.*s", NAME_MAX_SHOWN, request->name);
+    own->own = *request;
+    own->request.call_id = request->call_id;
+    own->passage = (struct passage){.caller = caller, .request = &own->request,
+                                    .name = request->name, .own = &own->own,
+                                    .result = &own->result,
+                                    .number = next_number(), .began_us = clock_mono_us(),
+                                    .decided = true};
+    allowed = decide_own(caller, request->name, request->module, &own->passage.decision);
+    status = record(&own->passage, allowed ? NULL : tool_status_name(TOOL_DENIED), e);
+    if (status == 0) {
+        *out = own;
+        return 0;
+    }
+    if (allowed && own->passage.ticket != NULL)
+        finish(&own->passage, status);
+    audit_release(&own->passage.ticket);
+    free(own);
+    return status;
+}
+
+bool invoke_own_allowed(const struct invoke_own *own)
+{
+    return own->passage.decision.allowed;
+}
+
+void invoke_own_end(struct invoke_own **out, enum tool_status status)
+{
+    struct invoke_own *own = *out;
+    struct passage *p = &own->passage;
+    bool ran = p->decision.allowed;
+
+    *out = NULL;
+    own->result.status = ran ? status : TOOL_DENIED;
+    own->result.duration_us = ran ? clock_mono_us() - p->began_us : 0;
+    if (ran && p->ticket != NULL)
+        finish(p, 0);
+    count(p);
+    tell(p);
+    audit_release(&p->ticket);
+    free(own);
 }

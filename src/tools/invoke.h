@@ -24,6 +24,10 @@ struct invoke_caller {
     const char *route;             /* as in the request's row, may be NULL */
     const char *source;            /* "declarative" "sdk" "agwctl" */
     int watch_fd;                  /* the client's socket, -1 = none */
+    /* Told of each call that policy has denied, once that is on record; NULL = nobody. Any
+     * thread, several at once. */
+    void (*denied)(void *arg, const char *tool);
+    void *denied_arg;
 };
 
 struct invoke_request {
@@ -46,5 +50,31 @@ bool invoke_allows(const struct invoke_caller *caller, const struct tool *tool);
  * the request is to end with that code. The caller clears *result in any case. */
 int invoke_tool(const struct invoke_caller *caller, const struct invoke_request *request,
                 struct tool_result *result, struct err *e);
+
+/* ---- tools that an agent's own module runs ---- */
+
+/* They are not the gateway's to run, but to allow and to record. Policy knows them by name, and as
+ * "MODULE:NAME" in local_tools_allowlist. */
+struct invoke_own;
+
+struct invoke_own_request {
+    const char *name, *module;
+    const char *call_id;  /* the model's, NULL = none */
+    bool listed;          /* the runner knows that the module has it: its name is a metric's label */
+};
+
+/* Decides, and records before anything runs. 0: invoke_own_allowed() says what was decided, and
+ * invoke_own_end() is owed. AGW_EAUDIT, AGW_ENOMEM: it must not run, nothing is owed. `caller` and
+ * the texts of the request must live until the end. */
+int invoke_own_begin(const struct invoke_caller *caller, const struct invoke_own_request *request,
+                     struct invoke_own **own, struct err *e);
+bool invoke_own_allowed(const struct invoke_own *own);
+/* How it went: TOOL_OK, TOOL_FAILED, TOOL_UNAVAILABLE (nobody said) or TOOL_CANCELLED; of a
+ * denied one no matter. Records, counts, logs, frees. */
+void invoke_own_end(struct invoke_own **own, enum tool_status status);
+
+/* Whether policy allows a tool of the module; no trace is left. */
+bool invoke_own_allows(const struct invoke_caller *caller, const char *name,
+                       const char *module);
 
 #endif

@@ -5,7 +5,8 @@ fuzz_targets = tests/fuzz/fuzz_audit tests/fuzz/fuzz_config tests/fuzz/fuzz_glob
   tests/fuzz/fuzz_template tests/fuzz/fuzz_json tests/fuzz/fuzz_mcphttp \
   tests/fuzz/fuzz_mcpstdio tests/fuzz/fuzz_records tests/fuzz/fuzz_schema \
   tests/fuzz/fuzz_answer tests/fuzz/fuzz_sse tests/fuzz/fuzz_terminal \
-  tests/fuzz/fuzz_turn tests/fuzz/fuzz_typed tests/fuzz/fuzz_uri
+  tests/fuzz/fuzz_turn tests/fuzz/fuzz_typed tests/fuzz/fuzz_uri \
+  tests/fuzz/fuzz_catalog
 check_PROGRAMS += $(fuzz_targets)
 tests_fuzz_fuzz_audit_SOURCES = tests/fuzz/fuzz_audit.c
 tests_fuzz_fuzz_glob_SOURCES = tests/fuzz/fuzz_glob.c
@@ -26,6 +27,7 @@ tests_fuzz_fuzz_uri_SOURCES = tests/fuzz/fuzz_uri.c
 tests_fuzz_fuzz_schema_SOURCES = tests/fuzz/fuzz_schema.c
 tests_fuzz_fuzz_sse_SOURCES = tests/fuzz/fuzz_sse.c
 tests_fuzz_fuzz_terminal_SOURCES = tests/fuzz/fuzz_terminal.c
+tests_fuzz_fuzz_catalog_SOURCES = tests/fuzz/fuzz_catalog.c
 .PHONY: fuzz
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz tests/fuzz/replay.c
 
@@ -45,6 +47,7 @@ tests_fuzz_fuzz_uri_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_schema_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_sse_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_terminal_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_catalog_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 
 FUZZ_SECONDS = 60
 FUZZ_JOBS = 2
@@ -67,5 +70,6 @@ tests_fuzz_fuzz_uri_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_schema_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_sse_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_terminal_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_catalog_SOURCES += tests/fuzz/replay.c
 TESTS += $(fuzz_targets)
 endif

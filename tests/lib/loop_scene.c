@@ -224,7 +224,7 @@ void loop_scene_run(struct loop_scene *scene)
 {
     struct mock_http *server = mock_http_start(play, scene);
     struct config *config = configuration(scene);
-    struct catalog *catalog = catalog_new(config);
+    struct catalog *catalog = catalog_new(config, NULL);
     struct toolset *toolset = toolset_new(providers);
     json_t *request = json_loads(scene->request, 0, NULL), *before = json_deep_copy(request);
     struct chat_sink sink = {.chunk = on_chunk, .completion = on_completion, .sent = on_sent,
@@ -258,7 +258,7 @@ void loop_scene_run(struct loop_scene *scene)
     fixture_free(&f);
     mock_http_stop(&server);
     toolset_free(&toolset);
-    catalog_free(&catalog);
+    catalog_release(&catalog);
     config_release(&config);
     json_decref(request);
     json_decref(before);

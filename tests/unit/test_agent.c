@@ -70,7 +70,7 @@ static const struct {
 static void catalog_names(void **state)
 {
     struct config *config = build_config(NULL, agents_text);
-    struct catalog *catalog = catalog_new(config);
+    struct catalog *catalog = catalog_new(config, NULL);
 
     (void)state;
     config_release(&config); /* the catalog holds its own reference */
@@ -86,13 +86,13 @@ static void catalog_names(void **state)
     for (size_t i = 1; i < catalog_count(catalog); i++)
         assert_true(strcmp(catalog_at(catalog, i - 1)->spec->id,
                            catalog_at(catalog, i)->spec->id) < 0);
-    catalog_free(&catalog);
+    catalog_release(&catalog);
 }
 
 static void what_cannot_run_says_why(void **state)
 {
     struct config *config = build_config(NULL, agents_text);
-    struct catalog *catalog = catalog_new(config);
+    struct catalog *catalog = catalog_new(config, NULL);
 
     (void)state;
     assert_true(catalog_find(catalog, "b")->available);
@@ -100,7 +100,73 @@ static void what_cannot_run_says_why(void **state)
     assert_true(catalog_find(catalog, "tooled")->available);
     assert_false(catalog_find(catalog, "module")->available);
     assert_non_null(strstr(catalog_find(catalog, "module")->problem, "runner"));
-    catalog_free(&catalog);
+    catalog_release(&catalog);
+    config_release(&config);
+}
+
+#define LISTED(ns, name, more)                                                                   \
+    "{\"id\":\"" ns "/" name "\",\"namespace\":\"" ns "\",\"name\":\"" name "\",\"lang\":\"c\","     \
+    "\"module\":\"m\",\"path\":\"/p\",\"attr\":\"agent\",\"model\":\"listed\"," more "}"
+
+/* An entry of agents.yaml comes before a drop-in of its name; one of kind sdk is that drop-in. */
+static void drop_ins_are_agents_too(void **state)
+{
+    static const struct {
+        const char *name, *id, *model;
+        bool hosted, available;
+    } merged[] = {
+        {"default/b", "default/b", "m", false, true},
+        {"labs/planner", "labs/planner", "m", false, true},
+        {"default/module", "default/module", NULL, true, true},
+        {"aaa/first", "aaa/first", "listed", true, true},
+        {"zzz/last", "zzz/last", "listed", true, false},
+        {"last", "zzz/last", "listed", true, false},
+        {"planner", NULL, NULL, false, false}, /* travel has one too */
+        {"travel/planner", "travel/planner", "listed", true, true},
+    };
+    struct config *config = build_config(NULL, agents_text);
+    struct dropins *dropins = dropins_new(json_loads(
+        "{\"agents\":[" LISTED("zzz", "last", "\"problem\":\"broken\"") ","
+        LISTED("labs", "planner", "\"available\":true") ","
+        LISTED("travel", "planner", "\"available\":true") ","
+        LISTED("aaa", "first", "\"available\":true") ","
+        LISTED("default", "module", "\"available\":true") "]}", 0, NULL));
+    struct catalog *catalog = catalog_new(config, dropins);
+
+    (void)state;
+    dropins_release(&dropins); /* the catalog holds its own references */
+    config_release(&config);
+    assert_int_equal(catalog_count(catalog), 9);
+    for (size_t i = 1; i < catalog_count(catalog); i++)
+        assert_true(strcmp(catalog_at(catalog, i - 1)->spec->id,
+                           catalog_at(catalog, i)->spec->id) < 0);
+    for (size_t i = 0; i < sizeof merged / sizeof merged[0]; i++) {
+        const struct catalog_agent *found = catalog_find(catalog, merged[i].name);
+
+        assert_true((found == NULL) == (merged[i].id == NULL));
+        if (found == NULL)
+            continue;
+        assert_string_equal(found->spec->id, merged[i].id);
+        assert_true((found->dropin != NULL) == merged[i].hosted);
+        assert_true(found->available == merged[i].available);
+        assert_true((found->problem == NULL) == merged[i].available);
+        if (merged[i].model != NULL)
+            assert_string_equal(found->spec->model, merged[i].model);
+    }
+    catalog_release(&catalog);
+}
+
+static void what_the_runner_has_not_is_not_served(void **state)
+{
+    struct config *config = build_config(NULL, agents_text);
+    struct dropins *dropins = dropins_new(json_loads("{\"agents\":[]}", 0, NULL));
+    struct catalog *catalog = catalog_new(config, dropins);
+
+    (void)state;
+    assert_string_equal(catalog_find(catalog, "module")->problem,
+                        "the agent runner does not have it");
+    catalog_release(&catalog);
+    dropins_release(&dropins);
     config_release(&config);
 }
 
@@ -110,6 +176,8 @@ int main(void)
         cmocka_unit_test(bodies),
         cmocka_unit_test(catalog_names),
         cmocka_unit_test(what_cannot_run_says_why),
+        cmocka_unit_test(drop_ins_are_agents_too),
+        cmocka_unit_test(what_the_runner_has_not_is_not_served),
     };
 
     return cmocka_run_group_tests_name("agent", tests, NULL, NULL);

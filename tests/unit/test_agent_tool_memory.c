@@ -99,7 +99,7 @@ static int setup(void **state)
                                    "  - {name: one, provider: local, command: [x]}\n"
                                    "  - {name: two, provider: local, command: [x],"
                                    " description: The second.}\n");
-    s->catalog = catalog_new(s->config);
+    s->catalog = catalog_new(s->config, NULL);
     s->toolset = toolset_new(providers);
     s->upstreams = upstreams_new();
     assert_int_equal(toolset_update(s->toolset, s->config, &s->e), 0);
@@ -130,7 +130,7 @@ static int teardown(void **state)
     json_decref(s->input);
     upstreams_free(&s->upstreams);
     toolset_free(&s->toolset);
-    catalog_free(&s->catalog);
+    catalog_release(&s->catalog);
     config_release(&s->config);
     free(s);
     return 0;

@@ -27,7 +27,7 @@ static int publish_in_a_child(struct config *config, long at, bool all_after)
 
     if (pid == 0) {
         struct upstreams *upstreams = upstreams_new();
-        struct derive_targets targets = {upstreams, toolset_new(tool_providers)};
+        struct derive_targets targets = {upstreams, toolset_new(tool_providers), link_new()};
         struct policy_hooks hooks;
         bool taken;
         json_t *shown;

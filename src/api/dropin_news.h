@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Says what is new with drop-in agents: in the log, in the list of recent errors, in the metrics,
+ * and, of blocked modules, in the audit trail. One worker an instance speaks.
+ */
+#ifndef AGW_API_DROPIN_NEWS_H
+#define AGW_API_DROPIN_NEWS_H
+
+#include "runner/dropins.h"
+
+/* For link_on_change(); `arg` is the struct api. */
+void dropin_news(void *arg, const struct dropins *now, const struct dropins *before);
+
+#endif
