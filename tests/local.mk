@@ -7,6 +7,7 @@ include tests/fuzz/local.mk
 include tests/integration/local.mk
 include tests/bench/local.mk
 include tests/faults/local.mk
+include tests/hosts/local.mk
 
 # After the unit tests, never beside them: both measure time.
 check-local: check-TESTS
@@ -14,6 +15,7 @@ check-local: check-TESTS
 	  echo "AGW_CHECK=unit: the integration and fault tests are left out"; \
 	else \
 	  $(MAKE) $(AM_MAKEFLAGS) check-integration && \
+	  $(MAKE) $(AM_MAKEFLAGS) check-hosts && \
 	  $(MAKE) $(AM_MAKEFLAGS) check-faults-sample; \
 	fi
 

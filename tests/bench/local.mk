@@ -10,7 +10,7 @@ tests_bench_grow_SOURCES = tests/bench/grow.c
 tests_bench_grow_LDADD = $(AGW_LIBS)
 tests_bench_micro_SOURCES = tests/bench/micro.c
 tests_bench_micro_LDADD = $(AGW_LIBS)
-EXTRA_DIST += tests/bench/run tests/bench/mcp_server.py tests/bench/scale tests/bench/questions.sql tests/bench/wrk.lua
+EXTRA_DIST += tests/bench/run tests/bench/mcp_server.py tests/bench/scale tests/bench/sdk tests/bench/questions.sql tests/bench/wrk.lua
 
 # BENCH=quick takes a minute. Needs wrk, lighttpd and nginx.
 bench: agent-gateway agwctl $(bench_programs)

@@ -44,6 +44,12 @@ integration_files = \
   tests/integration/test_processes.py \
   tests/integration/test_rate_limit.py \
   tests/integration/test_reload.py \
+  tests/integration/test_runner.py tests/integration/test_runner_autostart.py \
+  tests/integration/test_sdk_crashes.py tests/integration/test_sdk_escape.py \
+  tests/integration/test_sdk_hostile.py tests/integration/test_sdk_lifecycle.py \
+  tests/integration/test_sdk_native.py tests/integration/test_sdk_node.py \
+  tests/integration/test_sdk_life.py \
+  tests/integration/test_sdk_python.py tests/integration/test_sdk_scenarios.py \
   tests/integration/test_runbook.py \
   tests/integration/test_sandbox.py \
   tests/integration/test_shadow.py \
@@ -58,10 +64,12 @@ integration_files = \
 
 integration_lib = \
   tests/lib/activate.py tests/lib/agwctl.py tests/lib/clients.py tests/lib/env.py \
-  tests/lib/escapes.py tests/lib/without.py \
+  tests/lib/escapes.mjs tests/lib/escapes.py tests/lib/without.py \
   tests/lib/fixtures.py tests/lib/gateway.py tests/lib/guide.py tests/lib/mcp_mock.py \
   tests/lib/mcp_scene.py tests/lib/mcp_servers.py tests/lib/mock.py \
-  tests/lib/mock_upstream.py tests/lib/procs.py tests/lib/routes.py tests/lib/strict.py tests/lib/tool_server.py \
+  tests/lib/fake_hosts/node/host.mjs tests/lib/fake_hosts/python/host.py tests/lib/runner.py \
+  tests/lib/mock_upstream.py tests/lib/procs.py tests/lib/routes.py tests/lib/scripted_upstream.py \
+  tests/lib/fake_runner.py tests/lib/sdk_stage.py tests/lib/strict.py tests/lib/tool_server.py \
   tests/lib/trail.py tests/lib/webserver.py tests/lib/wire.py tests/lib/world.py tests/lib/node/client.mjs tests/lib/node/frameworks.mjs \
   tests/lib/node/package.json tests/lib/node/package-lock.json
 

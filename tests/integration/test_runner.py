@@ -1,0 +1,765 @@
+# SPDX-License-Identifier: MIT
+"""agw-runner with hosts that need no SDK: what it finds, swaps, restarts, refuses and ends."""
+import json
+import os
+import pathlib
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+import env
+from procs import is_running, wait_until
+from runner import (LONG, Refused, Runner, ask, names, read_messages, send_with_fds, start_run)
+
+SOON = 2.0 * env.SLOW  # the promise is two seconds
+
+# A run that says that it has begun, and ends when it is told to, with the text of its generation.
+PATIENT = """
+def wait(connection, message):
+    connection.sendall(b'{"t": "delta", "content": "begun"}\\n')
+    connection.recv(100)
+    return "TEXT"
+agent = {"fake": wait, "name": "Patient"}
+"""
+
+
+def module(text, **more):
+    return f"agent = {dict(fake=text, **more)!r}\n"
+
+
+@pytest.fixture
+def runner(directory):
+    runners = []
+
+    def make(**options):
+        runners.append(Runner(directory, **options))
+        return runners[-1]
+    yield make
+    for one in runners:
+        family = one.family() if one.process else []
+        assert one.stop() in (0, None), one.output()[-3000:]
+        assert not [pid for pid in family if is_running(pid)]
+
+
+def begin(control, agent, attr="agent"):
+    """A run that has begun: its connection."""
+    return begin_on(control.open(agent), attr)
+
+
+def begin_on(connection, attr="agent"):
+    start_run(connection, attr)
+    connection.settimeout(LONG)
+    seen = b""
+    while b"begun" not in seen:
+        more = connection.recv(1000)
+        assert more, seen
+        seen += more
+    return connection
+
+
+def finish(connection):
+    with connection:
+        connection.sendall(b"go\n")
+        return [m for m in read_messages(connection) if m["t"] == "run.done"][0]["output"]
+
+
+# ---- finding and changing -------------------------------------------------------------------
+
+
+def test_a_folder_that_is_copied_in_is_an_agent_until_it_is_deleted(runner):
+    r = runner().start()
+    with r.control() as c:
+        c.wait(lambda listing: listing["watch"]["state"] == "started")
+        began = time.monotonic()
+        r.put("Hello/agent.py", module("hello", tools=["t"], handoffs=["other"]))
+        listing = c.wait_agents("default/hello", timeout=SOON)
+        assert time.monotonic() - began < SOON
+        agent = listing["agents"][0]
+        assert agent["lang"] == "python" and agent["module"] == "Hello.agent"
+        assert agent["model"] == "m" and agent["available"] and agent["tools"] == ["t"]
+        assert agent["handoffs"] == ["other"] and agent["path"] == str(r.agents / "Hello/agent.py")
+        assert ask(c, "default/hello") == "hello"
+        began = time.monotonic()
+        (r.agents / "Hello/agent.py").unlink()
+        c.wait(lambda listing: not listing["agents"], timeout=SOON)
+        with pytest.raises(Refused) as refusal:
+            c.open("default/hello")
+        assert refusal.value.args[0]["class"] == "unknown"
+        c.wait(lambda listing: not listing["modules"], what="end of the module")
+
+
+def test_an_edit_changes_an_agent_and_drops_no_run(runner):
+    r = runner()
+    r.put("a/Patient/agent.py", PATIENT.replace("TEXT", "old"))
+    r.put("a/Other/agent.py", module("other"))
+    r.start()
+    with r.control() as c:
+        c.wait_agents("a/patient", "a/other")
+        other = c.module("a.Other.agent")
+        running = begin(c, "a/patient")
+        r.put("a/Patient/agent.py", PATIENT.replace("TEXT", "new"))
+        c.wait(lambda listing: c.module("a.Patient.agent")["generation"] == 2, timeout=2 * SOON)
+        assert finish(begin(c, "a/patient")) == "new"
+        assert finish(running) == "old"
+        assert c.module("a.Other.agent")["pid"] == other["pid"]
+
+
+def test_a_helper_module_and_requirements_make_a_new_generation(runner):
+    r = runner()
+    r.put("Hello/agent.py", module("hello"))
+    r.put("Hello/parts/helper.py", "")
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/hello")
+        for generation, file in enumerate(["parts/helper.py", "requirements.txt"], 2):
+            r.put(f"Hello/{file}", "# changed\n")
+            c.wait(lambda _, g=generation: c.module("Hello.agent")["generation"] == g)
+
+
+def test_a_syntax_error_is_shown_and_the_last_good_generation_serves(runner):
+    r = runner(runner={"idle_stop": 0.2})
+    path = r.put("Hello/agent.py", module("good"))
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/hello")
+        good = begin_idle(c)
+        r.put("Hello/agent.py", "agent = {\n  'fake': 'bad'\nthis is no Python\n")
+        c.wait(lambda _: c.errors(kind="import"), timeout=2 * SOON)
+        error = c.errors(kind="import")[0]
+        assert error["path"] == str(path) and error["line"] in (1, 2, 3)
+        assert error["module"] == "Hello.agent" and error["severity"] == "error"
+        assert names(c.listing) == ["default/hello"] and c.listing["agents"][0]["available"]
+        time.sleep(0.5)  # longer than idle_stop: it does not go, since it could not come back
+        assert ask(c, "default/hello") == "good", good
+        r.put("Hello/agent.py", module("better"))
+        c.wait(lambda _: not c.errors() and c.module("Hello.agent")["generation"] == 2)
+        assert ask(c, "default/hello") == "better"
+
+
+def begin_idle(control):
+    """Starts the process anew, if it has been stopped meanwhile."""
+    return ask(control, "default/hello")
+
+
+def test_without_watch_a_refresh_finds_what_changed(runner):
+    r = runner(watch=False).start()
+    with r.control() as c:
+        assert c.refresh()["watch"]["state"] == "stopped"
+        r.put("Hello/agent.py", module("hello"))
+        assert names(c.refresh()) == ["default/hello"]
+        r.put("Hello/agent.py", "raise ValueError('no')\n")
+        c.refresh()
+        assert "no" in c.errors(kind="import")[0]["message"]
+        assert names(c.listing) == ["default/hello"]
+        r.process.send(signal.SIGHUP)
+        c.wait(lambda _: c.errors(kind="import"))
+
+
+def test_a_missing_folder_disables_the_watch_until_it_appears(runner):
+    r = runner()
+    r.agents.rmdir()
+    r.start()
+    with r.control() as c:
+        listing = c.wait(lambda listing: listing["watch"]["state"] == "disabled")
+        assert str(r.agents) in listing["watch"]["reason"]
+        assert c.errors(kind="validation")[0]["path"] == str(r.agents)
+        r.put("Hello/agent.py", module("hello"))
+        c.wait(lambda listing: listing["watch"]["state"] == "started"
+               and names(listing) == ["default/hello"])
+        assert not c.errors()
+
+
+def test_a_storm_of_changes_converges(runner):
+    r = runner().start()
+    with r.control() as c:
+        c.wait(lambda listing: listing["watch"]["state"] == "started")
+        for number in range(100):
+            for file in range(10):
+                r.put(f"Busy{number % 7}/f{file}.py", f"# {number}\n")
+        for number in range(7):
+            r.put(f"Busy{number}/agent.py", module(f"busy {number}"))
+        c.wait_agents(*(f"default/busy{number}" for number in range(7)))
+        c.refresh()
+        assert [ask(c, f"default/busy{n}") for n in range(7)] == [f"busy {n}" for n in range(7)]
+
+
+# ---- names ----------------------------------------------------------------------------------
+
+
+def test_identities_further_exports_and_what_modules_say_of_themselves(runner):
+    r = runner(agents=[{"name": "bot", "namespace": "desk", "kind": "sdk", "model": "own",
+                        "module": "agents.desk.bots:clerk"},
+                       {"name": "taken", "namespace": "default", "model": "m"},
+                       {"name": "ghost", "namespace": "desk", "kind": "sdk",
+                        "module": "agents.desk.ghost:agent"}])
+    r.put("Research Team/deep/Über Agent/agent.py",
+          '"""What it is for."""\nagent = {"fake": 1, "name": "R", "model": "its"}\n'
+          'second = {"fake": 2}\n')
+    r.put("Said/agent.py", '__gateway__ = {"namespace": "Elsewhere", "model": "g",'
+                           ' "upstream": "up", "display_name": "D", "description": "d"}\n'
+                           'build_agent = {"fake": 1}\n')
+    r.put("Taken/agent.py", module("x"))
+    r.put("desk/bots.py", 'clerk = {"fake": "clerk"}\nother = {"fake": "other"}\n')
+    r.start()
+    with r.control() as c:
+        found = {agent["id"]: agent for agent in c.refresh()["agents"]}
+        assert sorted(found) == ["desk/bot", "elsewhere/said", "research-team/-ber-agent",
+                                 "research-team/-ber-agent-second"]
+        research = found["research-team/-ber-agent"]
+        assert research["model"] == "its" and research["description"] == "What it is for."
+        assert found["research-team/-ber-agent-second"]["model"] == "m"
+        said = found["elsewhere/said"]
+        assert (said["display_name"], said["description"]) == ("D", "d")
+        assert (said["model"], said["upstream"]) == ("g", "up")
+        assert found["desk/bot"]["model"] == "own" and found["desk/bot"]["attr"] == "clerk"
+        assert ask(c, "desk/bot", "clerk") == "clerk"
+        assert c.errors(agent="default/taken")[0]["kind"] == "validation"
+        assert "desk.ghost" in c.errors(agent="desk/ghost")[0]["message"]
+
+
+def test_what_is_not_a_plain_file_of_its_owner_is_never_loaded(runner, directory):
+    """T24."""
+    r = runner()
+    outside = directory / "outside"
+    outside.mkdir()
+    (outside / "agent.py").write_text(module("outside"))
+    for name in ("Linked", "Fifo", "Open", "Device", "Helper"):
+        (r.agents / name).mkdir()
+    (r.agents / "LinkedFolder").symlink_to(outside)
+    (r.agents / "Linked/agent.py").symlink_to(outside / "agent.py")
+    os.mkfifo(r.agents / "Fifo/agent.py")
+    r.put("Open/agent.py", module("open")).chmod(0o666)
+    (r.agents / "Device/agent.py").symlink_to("/dev/zero")
+    r.put("Helper/agent.py", module("helper"))
+    r.put("Helper/parts.py", "").chmod(0o606)
+    r.put("Everybody/agent.py", module("x"))
+    (r.agents / "Everybody").chmod(0o777)
+    r.put("Good/agent.py", module("good"))
+    r.put("agent.py", module("in the root itself"))
+    r.start()
+    with r.control() as c:
+        assert names(c.refresh()) == ["default/good"]
+        bad = {pathlib.Path(e["path"]).relative_to(r.agents).parts[0]
+               for e in c.errors(kind="security")}
+        assert bad == {"Linked", "LinkedFolder", "Fifo", "Open", "Device", "Helper", "Everybody"}
+        assert c.errors(kind="validation", severity="warning")[0]["path"] == \
+            str(r.agents / "agent.py")
+
+
+# ---- policy ---------------------------------------------------------------------------------
+
+
+def test_a_blocked_module_is_never_executed(runner, directory):
+    r = runner(runner={"sandbox": "off"}, security={
+        "dropin_module_allowlist": ["*"], "dropin_module_denylist": ["evil.*"],
+        "namespace_defaults": {"labs": {"dropin_module_allowlist": ["labs.Good.*"]}}})
+    for path in ("evil/X", "labs/Bad", "labs/Good"):
+        mark = directory / f"ran-{path.replace('/', '-')}"
+        r.put(f"{path}/agent.py", f"open({str(mark)!r}, 'w')\n" + module(path))
+    # Its name is known only after its code has run; then it is not served.
+    r.put("Sneaky/agent.py", '__gateway__ = {"namespace": "labs"}\n' + module("sneaky"))
+    r.start()
+    with r.control() as c:
+        assert names(c.refresh()) == ["labs/good"]
+        blocked = {e["module"]: e["message"] for e in c.errors(kind="security")}
+        assert set(blocked) == {"evil.X.agent", "labs.Bad.agent", "Sneaky.agent"}
+        assert "evil.*" in blocked["evil.X.agent"] and "security.yaml:" in blocked["evil.X.agent"]
+        assert "namespace_defaults.labs" in blocked["labs.Bad.agent"]
+        assert c.module("evil.X.agent")["state"] == "blocked"
+        assert [p.name for p in directory.glob("ran-*")] == ["ran-labs-Good"]
+        # A rule that changes ends what runs, and lets in what was out.
+        r.config["security"]["default"]["dropin_module_denylist"] = ["labs.*"]
+        r.write()
+        assert names(c.refresh()) == ["evil/x"]
+        assert (directory / "ran-evil-X").exists()
+        c.wait(lambda _: c.module("labs.Good.agent")["pid"] == 0)
+
+
+def test_nothing_is_allowed_without_a_list(runner):
+    r = runner(security={"rate_limit": {"per_minute": 1}})
+    r.put("Hello/agent.py", module("hello"))
+    r.start()
+    with r.control() as c:
+        assert names(c.refresh()) == []
+        assert "default.dropin_module_allowlist" in c.errors(kind="security")[0]["message"]
+
+
+def test_a_configuration_with_errors_is_not_taken(runner):
+    r = runner()
+    r.put("Hello/agent.py", module("hello"))
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/hello")
+        (r.directory / "security.yaml").write_text("nonsense: [")
+        assert names(c.refresh()) == ["default/hello"]
+        assert "security.yaml" in c.errors(kind="validation")[0]["message"]
+        r.write()
+        c.refresh()
+        assert not c.errors()
+
+
+# ---- processes ------------------------------------------------------------------------------
+
+
+def test_a_process_ends_when_idle_and_comes_back(runner):
+    r = runner(runner={"idle_stop": 0.3, "ping_interval": 0.1})
+    r.put("Patient/agent.py", PATIENT)
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/patient")
+        connection = begin(c, "default/patient")
+        time.sleep(1)  # three times idle_stop, in which it is not idle
+        assert c.module("Patient.agent")["state"] == "running"
+        assert finish(connection) == "TEXT"
+        c.wait(lambda _: c.module("Patient.agent")["state"] == "idle")
+        assert names(c.listing) == ["default/patient"]
+        wait_until(lambda: not r.family(), LONG, "end of the process")
+        assert finish(begin(c, "default/patient")) == "TEXT"
+        assert c.module("Patient.agent")["restarts"] == 0
+
+
+def test_what_dies_while_it_is_imported_is_tried_again_ever_later(runner):
+    r = runner()
+    r.put("Dies/agent.py", "import os\nos._exit(3)\n")
+    r.put("Fine/agent.py", module("fine"))
+    r.start()
+    with r.control() as c:
+        c.wait(lambda _: c.module("Dies.agent")["state"] == "backoff")
+        c.wait_agents("default/fine")
+        assert "exit status 3" in c.errors(module="Dies.agent")[0]["message"]
+        wait_until(lambda: len(r.events("runner.host.ended", module="Dies.agent")) >= 3, LONG,
+                   "third attempt")
+        assert ask(c, "default/fine") == "fine"
+        r.put("Dies/agent.py", module("lives"))
+        c.wait_agents("default/dies", timeout=2 * SOON)
+        assert not c.errors(module="Dies.agent")
+
+
+def test_a_crash_ends_the_run_and_the_next_one_is_served(runner):
+    r = runner()
+    r.put("Dies/agent.py", "import os\nagent = {'fake': lambda *_: os._exit(9)}\n"
+                           "good = {'fake': 'good'}\n")
+    r.put("Fine/agent.py", PATIENT)
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/dies", "default/fine")
+        other = begin(c, "default/fine")
+        for restarts in range(1, 3):
+            assert ask(c, "default/dies") is None
+            c.wait(lambda _, n=restarts: c.module("Dies.agent")["restarts"] == n)
+            assert ask(c, "default/dies-good", "good") == "good"
+        assert "exit status 9" in c.errors(kind="runtime", module="Dies.agent")[0]["message"]
+        assert c.listing["agents"][0]["available"]
+        assert finish(other) == "TEXT"
+
+
+def test_one_that_crashes_again_and_again_is_left_alone_for_a_while(runner):
+    r = runner()
+    r.put("Dies/agent.py", "import os\nagent = {'fake': lambda *_: os._exit(9)}\n")
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/dies")
+        with pytest.raises(Refused) as refusal:
+            for restarts in range(1, 10):
+                assert ask(c, "default/dies") is None
+                c.wait(lambda _, n=restarts: c.module("Dies.agent")["restarts"] == n)
+        answer = refusal.value.args[0]
+        assert answer["class"] == "backoff" and answer["retry_after_ms"] > 1000
+        assert c.refresh() and c.module("Dies.agent")["state"] == "backoff"
+
+
+def test_one_that_hangs_is_killed(runner):
+    r = runner(runner={"ping_interval": 0.2})
+    r.put("Hangs/agent.py", PATIENT + "def on_ping():\n    import time\n    time.sleep(1e6)\n")
+    r.put("Fine/agent.py", module("fine"))
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/hangs", "default/fine")
+        connection = begin(c, "default/hangs")
+        assert read_messages(connection) == []  # its end
+        c.wait(lambda _: c.errors(kind="runtime", module="Hangs.agent"))
+        assert "hangs" in c.errors(kind="runtime")[0]["message"]
+        assert ask(c, "default/fine") == "fine"
+        connection.close()
+
+
+def test_a_gateway_can_have_a_hanging_process_looked_at(runner):
+    r = runner(runner={"ping_interval": 60})
+    r.put("Hangs/agent.py", PATIENT + "def on_ping():\n    import time\n    time.sleep(1e6)\n")
+    r.put("Fine/agent.py", PATIENT)
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/hangs", "default/fine")
+        hanging, fine = begin(c, "default/hangs"), begin(c, "default/fine")
+        for agent in ("default/hangs", "default/fine", "default/nobody"):
+            c.send({"t": "kill", "agent": agent, "pid": 1, "reason": "hang"})
+        assert read_messages(hanging) == []
+        assert finish(fine) == "TEXT"
+        hanging.close()
+
+
+@pytest.mark.parametrize("code, message, options", [
+    ("import time\ntime.sleep(1e6)\n", "does not report", {"start_timeout": 0.5}),
+    ("import socket\ns = socket.socket(fileno=3)\ns.sendall(b'{\"t\":\"hello\",\"v\":1}\\n')\n"
+     "import time\ntime.sleep(1e6)\n", "too long to load", {"load_timeout": 0.5}),
+    ("import socket, time\ns = socket.socket(fileno=3)\ns.sendall(b'{\"t\":\"hello\",\"v\":7}\\n')"
+     "\ntime.sleep(1e6)\n", "another version", {}),
+    ("import socket, time\ns = socket.socket(fileno=3)\ns.sendall(b'no JSON\\n')\n"
+     "time.sleep(1e6)\n", "cannot be read", {}),
+    ("import socket, time\ns = socket.socket(fileno=3)\nwhile True: s.sendall(b'x' * 65536)\n",
+     "a line of more than", {}),
+    ("import os, time\nos.close(3)\nos.closerange(0, 99)\nimport time\ntime.sleep(1e6)\n",
+     "closed its channel", {}),
+    ("import socket\ns = socket.socket(fileno=3)\nwhile True: s.sendall(b'{\"t\":\"log\"}\\n' * 99)\n",
+     "floods", {}),
+    ("raise SystemExit('it says why')\n", "it says why", {}),
+])
+def test_hosts_that_do_not_keep_to_the_wire_are_ended(runner, directory, code, message, options):
+    hosts = directory / "hosts"
+    (hosts / "python").mkdir(parents=True)
+    (hosts / "python/host.py").write_text(code)
+    r = runner(hosts=hosts, runner=options)
+    r.put("Hello/agent.py", module("hello"))
+    r.start()
+    with r.control() as c:
+        c.wait(lambda _: c.errors(module="Hello.agent"))
+        assert message in c.errors(module="Hello.agent")[0]["message"]
+        assert names(c.listing) == []
+
+
+def test_endless_output_is_logged_in_part_and_hinders_nobody(runner):
+    r = runner()
+    r.put("Noisy/agent.py", "import sys, threading\n"
+                            "def shout():\n    while True: print('x' * 70)\n"
+                            "threading.Thread(target=shout, daemon=True).start()\n"
+                            + module("noisy"))
+    r.put("Fine/agent.py", module("fine"))
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/noisy", "default/fine")
+        wait_until(lambda: [e for e in r.events("runner.host.output") if "dropped" in e], LONG,
+                   "note of dropped lines")
+        assert ask(c, "default/fine") == "fine"
+        assert (r.directory / "runner.log").stat().st_size < 10 << 20
+
+
+def test_kill_9_of_the_runner_leaves_no_process_behind(runner):
+    """T28."""
+    r = runner()
+    r.put("A/agent.py", "import subprocess\n"
+                        "subprocess.Popen(['sleep', '1000'], start_new_session=True)\n" + PATIENT)
+    r.put("B/agent.py", module("b"))
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/a", "default/b")
+        connection = begin(c, "default/a")
+        family = r.kill()
+        assert len(family) >= 4
+        assert read_messages(connection) == []
+        connection.close()
+    r.start()  # over the socket that was left behind
+    with r.control() as c:
+        c.wait_agents("default/a", "default/b")
+
+
+def test_a_stop_lets_runs_end(runner):
+    r = runner()
+    r.put("Patient/agent.py", PATIENT)
+    r.put("Slow/agent.py", "import time\ntime.sleep(1e6)\n")
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/patient")
+        connection = begin(c, "default/patient")
+        r.process.send(signal.SIGTERM)
+        wait_until(lambda: not r.socket.exists(), LONG, "end of the socket")
+        with pytest.raises(Refused) as refusal:
+            c.open("default/patient")
+        assert refusal.value.args[0]["class"] == "draining"
+        assert finish(connection) == "TEXT"
+        assert r.process.wait(LONG) == 0
+
+
+def test_a_second_stop_does_not_wait(runner):
+    r = runner()
+    r.put("Patient/agent.py", PATIENT)
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/patient")
+        connection = begin(c, "default/patient")
+        r.process.send(signal.SIGTERM)
+        wait_until(lambda: not r.socket.exists(), LONG, "end of the socket")
+        r.process.send(signal.SIGTERM)
+        assert r.process.wait(LONG) == 0
+        assert read_messages(connection) == []
+        connection.close()
+
+
+# ---- connections ----------------------------------------------------------------------------
+
+
+def test_many_connections_at_once_and_none_leaks(runner):
+    r = runner(runner={"max_runs": 200})
+    r.put("Patient/agent.py", PATIENT)
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/patient")
+        assert finish(begin(c, "default/patient")) == "TEXT"
+        before = r.descriptors()
+        for _ in range(3):
+            numbers = [c.begin_open("default/patient") for _ in range(100)]
+            connections = [c.end_open(number) for number in numbers]
+            for connection in connections:
+                begin_on(connection)
+            assert [finish(connection) for connection in connections] == ["TEXT"] * 100
+        assert c.refresh() and r.descriptors() == before
+
+
+def test_opens_wait_for_a_process_that_starts(runner):
+    r = runner(runner={"idle_stop": 0.2})
+    r.put("Hello/agent.py", module("hello"))
+    r.start()
+    with r.control() as c, r.control() as other:
+        c.wait_agents("default/hello")
+        c.wait(lambda _: c.module("Hello.agent")["state"] == "idle")
+        numbers = [c.begin_open("default/hello") for _ in range(100)]
+        gone = [other.begin_open("default/hello") for _ in range(10)]
+        assert gone and other.close() is None  # nobody waits for those any more
+        for number in numbers:
+            with c.end_open(number) as connection:
+                start_run(connection)
+                assert read_messages(connection)[-1]["output"] == "hello"
+
+
+def test_no_more_runs_than_allowed(runner):
+    r = runner(runner={"max_runs": 2})
+    r.put("Patient/agent.py", PATIENT)
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/patient")
+        runs = [begin(c, "default/patient") for _ in range(2)]
+        with pytest.raises(Refused) as refusal:
+            c.open("default/patient")
+        assert refusal.value.args[0]["class"] == "busy"
+        assert refusal.value.args[0]["retry_after_ms"] > 0
+        assert finish(runs.pop()) == "TEXT"
+
+        def another():
+            try:
+                return begin(c, "default/patient")
+            except Refused:
+                return None
+        runs.append(wait_until(another, LONG, "room for another run"))
+        assert [finish(run) for run in runs] == ["TEXT"] * 2
+
+
+def test_gateways_come_and_go_and_misbehave(runner):
+    r = runner()
+    r.put("Hello/agent.py", module("hello"))
+    r.start()
+    with r.control() as good:
+        good.wait_agents("default/hello")
+        before = r.descriptors()
+        for first in (b"no JSON\n", b'{"t":"open","id":1,"agent":"default/hello"}\n',
+                      b'{"t":"hello","v":9}\n', b"[]\n", b"x" * (2 << 20), b'{"t":"hello","v":1}'):
+            with socket.socket(socket.AF_UNIX) as bad:
+                bad.connect(str(r.socket))
+                bad.settimeout(LONG)
+                try:
+                    bad.sendall(first)
+                    bad.shutdown(socket.SHUT_WR)
+                    while bad.recv(65536):
+                        pass
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+        with socket.socket(socket.AF_UNIX) as bad:  # descriptors that nobody asked for
+            bad.connect(str(r.socket))
+            send_with_fds(bad, b'{"t":"hello","v":1}\n{"t":"x"}\n', [0, 0, 0])
+        wait_until(lambda: r.descriptors() == before, LONG, "as many descriptors as before")
+        assert ask(good, "default/hello") == "hello"
+        with pytest.raises(Refused):
+            good.open("default/nobody")
+
+
+def test_a_gateway_that_does_not_read_hinders_nobody(runner):
+    r = runner()
+    r.put("Hello/agent.py", module("hello"))
+    r.put("Other/agent.py", module("other"))
+    r.start()
+    with r.control() as good, r.control() as deaf:
+        good.wait_agents("default/hello", "default/other")
+        deaf.sock.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            while True:
+                deaf.send({"t": "open", "id": 1, "agent": "default/other"})
+        assert ask(good, "default/hello") == "hello"
+    with r.control() as good:
+        good.wait_agents("default/other")
+        wait_until(lambda: can_ask(good, "default/other"), LONG, "end of runs that nobody took")
+
+
+def can_ask(control, agent):
+    try:
+        return ask(control, agent)
+    except Refused:
+        return None
+
+
+# ---- the sandbox ----------------------------------------------------------------------------
+
+
+def test_a_module_sees_its_own_files_and_no_environment(runner):
+    r = runner()
+    r.put("Secret/agent.py", module("secret"))
+    r.put("Secret/data.txt", "secret")
+    r.put("Nosy/own.txt", "own")
+    r.put("Nosy/agent.py", f"""
+import json, os, socket
+def look(*_):
+    seen = {{"environment": dict(os.environ), "own": open("own.txt").read()}}
+    for name in ({str(r.agents / "Secret/data.txt")!r}, {str(r.directory / "security.yaml")!r},
+                 "/etc/shadow"):
+        try:
+            seen[name] = open(name).read()
+        except OSError as problem:
+            seen[name] = problem.errno
+    try:
+        socket.socket()
+        seen["socket"] = True
+    except OSError:
+        seen["socket"] = False
+    try:
+        open("new.txt", "w")
+        seen["write"] = True
+    except OSError:
+        seen["write"] = False
+    return json.dumps(seen)
+agent = {{"fake": look}}
+""")
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/nosy", "default/secret")
+        seen = json.loads(ask(c, "default/nosy"))
+        assert seen.pop("own") == "own"
+        environment = seen.pop("environment")
+        assert not [v for v in environment.values() if "canary" in v], environment
+        assert set(environment) <= {"PATH", "LANG", "HOME", "TMPDIR", "LC_CTYPE"}
+        if "applied" in c.listing["sandbox"]["landlock"]:
+            assert seen == {name: 13 if name.startswith("/") else False for name in seen}
+
+
+def test_the_network_is_for_those_that_agents_yaml_gives_it(runner):
+    r = runner()
+    r.put("Net/agent.py", """
+import socket
+def look(*_):
+    try:
+        socket.socket().close()
+        return "may"
+    except OSError:
+        return "may not"
+agent = {"fake": look}
+""")
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/net")
+        enforced = "applied" in c.listing["sandbox"]["seccomp"]
+        assert ask(c, "default/net") == ("may not" if enforced else "may")
+        r.config["agents"]["agents"] = [{"name": "net", "kind": "sdk", "network": True,
+                                         "module": "Net.agent:agent"}]
+        r.write()
+        c.refresh()
+        c.wait(lambda _: c.module("Net.agent")["generation"] == 2)
+        assert ask(c, "default/net") == "may"
+
+
+def test_a_sandbox_that_is_required_is_complete_or_nothing_runs(runner):
+    r = runner(runner={"sandbox": "required"})
+    r.put("Hello/agent.py", module("hello"))
+    r.start()
+    with r.control() as c:
+        c.wait(lambda listing: listing["agents"] or listing["errors"])
+        if c.listing["agents"]:
+            assert ask(c, "default/hello") == "hello"
+            assert "applied" in c.listing["sandbox"]["landlock"]
+        else:
+            assert "required" in c.errors(module="Hello.agent")[0]["message"]
+
+
+def test_generations_in_quick_succession_leave_no_process_behind(runner):
+    r = runner()
+    r.put("Patient/agent.py", PATIENT.replace("TEXT", "0"))
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/patient")
+        connections = [begin(c, "default/patient")]
+        for generation in range(1, 7):
+            r.put("Patient/agent.py", PATIENT.replace("TEXT", str(generation)))
+            c.wait(lambda _, g=generation: c.module("Patient.agent")["generation"] == g + 1)
+            connections.append(begin(c, "default/patient"))
+        # Four older ones may finish; those before them were ended.
+        assert [finish(connection) for connection in connections[2:]] == list("23456")
+        for connection in connections[:2]:
+            with connection:
+                assert not [m for m in read_messages(connection) if m["t"] == "run.done"]
+        wait_until(lambda: len(r.family()) <= 4, LONG, "end of all but the newest")
+
+
+def test_idle_without_modules_it_is_small(runner):
+    r = runner().start()
+    with r.control() as c:
+        c.refresh()
+    status = pathlib.Path(f"/proc/{r.process.pid}/status").read_text()
+    rss = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+    if "asan" not in pathlib.Path(f"/proc/{r.process.pid}/maps").read_text():
+        assert rss <= 8 << 10, f"{rss} KiB"
+
+
+# ---- Node.js --------------------------------------------------------------------------------
+
+
+def test_modules_in_javascript(runner):
+    r = runner()
+    r.put("Poet/agent.mjs", "export const agent = {fake: 'roses', name: 'Poet'};\n"
+                            "export const gateway = {namespace: 'arts'};\n")
+    r.start()
+    with r.control() as c:
+        listing = c.wait_agents("arts/poet")
+        assert listing["agents"][0]["lang"] == "node"
+        before = r.descriptors()
+        numbers = [c.begin_open("arts/poet") for _ in range(40)]
+        connections = [c.end_open(number) for number in numbers]
+        for connection in connections:
+            start_run(connection)
+        for connection in connections:
+            with connection:
+                assert read_messages(connection)[-1]["output"] == "roses"
+        assert c.refresh() and r.descriptors() == before
+        r.put("Poet/agent.mjs", "export const agent = {fake: 'violets'};\n")
+        c.wait_agents("default/poet")
+        assert ask(c, "default/poet") == "violets"
+        r.put("Poet/agent.mjs", "export const agent = {{\n")
+        c.wait(lambda _: c.errors(kind="import"))
+        assert ask(c, "default/poet") == "violets"
+
+
+def test_requests_of_several_gateways_at_once(runner):
+    r = runner()
+    r.put("Hello/agent.py", module("hello"))
+    r.start()
+    failures = []
+
+    def gateway():
+        with r.control() as c:
+            c.wait_agents("default/hello")
+            for _ in range(20):
+                if ask(c, "default/hello") != "hello":
+                    failures.append(1)
+    threads = [threading.Thread(target=gateway) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG)
+    assert not failures and not any(thread.is_alive() for thread in threads)

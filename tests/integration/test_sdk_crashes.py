@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: MIT
+"""Modules that hang, end themselves or never stop talking, and kill -9 of the processes around a
+run (T28): each run ends in the documented way, others do not notice, no tool runs twice, and no
+process stays behind."""
+import concurrent.futures
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import tempfile
+import time
+
+import httpx2
+import openai
+import pytest
+
+import env
+import fcgi
+import sdk_stage
+from agwctl import Agwctl
+from gateway import KEYS
+from procs import children, descendants, is_running, wait_until
+
+LONG = sdk_stage.LONG
+RUN_SECONDS = 20 * env.SLOW
+
+FINE = """
+import asyncio
+from agents import Agent, function_tool
+
+@function_tool
+def count() -> str:
+    "Counts."
+    return "counted"
+
+@function_tool
+async def sleep() -> str:
+    "Sleeps."
+    await asyncio.sleep(600)
+
+agent = Agent(name="Fine", instructions="You are Fine.", tools=[count, sleep])
+"""
+BAD = {"python": """
+import os, socket, threading
+
+def sockets():
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            if os.readlink(f"/proc/self/fd/{fd}").startswith("socket:"):
+                yield fd
+        except OSError:
+            pass
+
+class Busy:
+    async def run(self):
+        while True:
+            pass
+
+class Exits:
+    def run(self):
+        os._exit(7)
+
+class Killed:
+    def run(self):
+        os.kill(os.getpid(), 9)
+
+class Prints:
+    def run(self):
+        while True:
+            print("x" * 1000)
+
+class Answers:
+    def run(self):
+        return "x" * (20 << 20)
+
+class Line:
+    "Not through the host: into every connection that it can find."
+    def run(self):
+        for fd in sockets():
+            one = socket.socket(fileno=os.dup(fd))
+            one.settimeout(3)
+            try:
+                one.sendall(b"x" * (20 << 20) + b"\\n")
+            except OSError:
+                pass
+        return "said"
+
+busy, exits, killed, prints, answers, line = Busy(), Exits(), Killed(), Prints(), Answers(), Line()
+""", "node": """
+import fs from "node:fs";
+import { setImmediate } from "node:timers/promises";
+
+const busy = { run() { for (;;); } };
+const exits = { run() { process.reallyExit(7); } };
+const killed = { run() { process.kill(process.pid, "SIGKILL"); } };
+const prints = { async run() { for (;;) { console.log("x".repeat(1000)); await setImmediate(); } } };
+const answers = { run: () => "x".repeat(20 << 20) };
+const line = { run() {
+  const text = "x".repeat(20 << 20) + "\\n";
+  for (const fd of fs.readdirSync("/proc/self/fd").map(Number)) {
+    try {
+      if (!fs.readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:")) continue;
+      for (let at = 0; at < text.length;) {
+        try { at += fs.writeSync(fd, text.slice(at, at + 65536)); }
+        catch (error) { if (error.code !== "EAGAIN") throw error; }
+      }
+    } catch { /* not this one */ }
+  }
+  return "said";
+} };
+export { busy, exits, killed, prints, answers, line };
+"""}
+# How each ends: status and code of the answer.
+ENDS = {"busy": (504, "upstream_timeout"), "exits": (502, "agent_error"),
+        "killed": (502, "agent_error"), "prints": (504, "upstream_timeout"),
+        "answers": (500, "agent_error"), "line": (502, "agent_error")}
+
+
+@contextlib.contextmanager
+def staged():
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="agw-", dir="/tmp"))
+    directory.chmod(0o755)
+    source = directory / "source"
+    source.mkdir()
+    (source / "agent.mjs").write_text(BAD["node"])
+    one = sdk_stage.Stage(directory, {"python": BAD["python"], "node": source, "fine": FINE},
+                          gateway_options={"runner": {"run_timeout": RUN_SECONDS}})
+    try:
+        one.wait_for("default/fine", "default/python-line", "default/node-line")
+        yield one
+    finally:
+        one.stop()
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def stage():
+    with staged() as one:
+        yield one
+
+
+def ask(stage, name, timeout=LONG, **more):
+    return stage.client().with_options(timeout=timeout).chat.completions.create(
+        model=f"default/{name}", messages=[{"role": "user", "content": "Hello"}], **more)
+
+
+def runner_of(stage):
+    return fcgi.call(stage.gateway.socket, "GET", "/admin/agents", KEYS["admin"]).json()["runner"]
+
+
+def module_of(stage, name):
+    return next(one for one in runner_of(stage)["modules"] if one["module"] == f"{name}.agent")
+
+
+def is_idle(stage, name):
+    # What is shown is what was so when the list last changed.
+    fcgi.call(stage.gateway.socket, "POST", "/agents/refresh", KEYS["admin"])
+    return module_of(stage, name)["runs"] == 0
+
+
+def program_of(stage, name):
+    """The process in which the module's code is."""
+    folder = str(stage.root / name)
+    for pid in descendants(runner_of(stage)["pid"]):
+        with contextlib.suppress(OSError):
+            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+            if os.readlink(f"/proc/{pid}/cwd") == folder and b"/host." in words and \
+                    not words.startswith(b"agw-exec") and b"--channel" not in words:
+                return pid
+    return None
+
+
+def is_served(stage, name="fine"):
+    stage.upstream.play([{"content": "Fine.", "repeat": True}])
+    with contextlib.suppress(openai.APIStatusError):
+        return ask(stage, name).choices[0].message.content == "Fine."
+    return False
+
+
+def ask_bad(stage, name):
+    """Once it may be started again, after what it did before."""
+    while True:
+        try:
+            return ask(stage, name)
+        except openai.APIStatusError as error:
+            if error.status_code != 503:
+                raise
+            time.sleep(min(float(error.response.headers["retry-after"]), LONG))
+
+
+@pytest.mark.parametrize("lang", ["python", "node"])
+@pytest.mark.parametrize("way", ENDS)
+def test_a_bad_module_ends_its_run_alone(stage, lang, way):
+    assert is_served(stage)
+    other, workers = module_of(stage, "fine"), stage.gateway.workers()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        bad = pool.submit(ask_bad, stage, f"{lang}-{way}")
+        asked = 0
+        while not bad.done() or asked < 3:
+            assert ask(stage, "fine", timeout=30 * env.SLOW).choices[0].message.content == "Fine."
+            asked += 1
+    with pytest.raises(openai.APIStatusError) as failure:
+        bad.result()
+    error = failure.value
+    assert (error.status_code, error.code) == ENDS[way], error
+    assert stage.gateway.workers() == workers
+    now = module_of(stage, "fine")
+    assert (now["pid"], now["restarts"]) == (other["pid"], other["restarts"])
+    wait_until(lambda: is_idle(stage, lang), LONG, "end of the run")
+
+
+def begin(stage):
+    """A stream whose tool has run and whose model is in the middle of a word."""
+    stage.upstream.play([
+        {"tool_calls": [{"name": "count", "arguments": {}}]},
+        {"content": "Once upon a time.", "held": 3, "when": {"last": "counted"}}])
+    chunks, said = ask(stage, "fine", stream=True), ""
+    while "Once" not in said:
+        said += next(chunks).choices[0].delta.content or ""
+    return chunks
+
+
+def kill(stage, whom):
+    """-> what must end with it"""
+    program, keeper = program_of(stage, "fine"), module_of(stage, "fine")["pid"]
+    runner = runner_of(stage)["pid"]
+    if whom == "worker":
+        stage.gateway.restarted(stage.gateway.kill_workers(), timeout=30)
+        return []
+    os.kill({"host": program, "keeper": keeper, "runner": runner}[whom], signal.SIGKILL)
+    return [program, keeper]
+
+
+def look_after(stage, whom, gone):
+    wait_until(lambda: not any(map(is_running, gone)), LONG, "end of the host")
+    wait_until(lambda: is_served(stage), LONG, "an answer")
+    wait_until(lambda: is_idle(stage, "fine"), LONG, "end of the run")
+    Agwctl(stage.gateway).run("audit", "verify")
+
+
+def outcomes(stage, request_id):
+    return stage.gateway.sql("SELECT outcome FROM audit_event WHERE request_id = ? AND"
+                             " kind = 'end'", request_id)
+
+
+def calls(stage, request_id):
+    return [tuple(row.values()) for row in stage.gateway.sql(
+        "SELECT tool, status FROM tool_invocations WHERE request_id = ?", request_id)]
+
+
+@pytest.mark.parametrize("whom", ["host", "keeper", "runner", "worker"])
+def test_T28_killed_while_the_model_speaks(stage, whom):
+    wait_until(lambda: is_served(stage), LONG, "an answer")
+    chunks = begin(stage)
+    id = chunks.response.headers["x-request-id"]
+    gone = kill(stage, whom)
+    said, reason, failure = "", None, None
+    try:
+        for chunk in chunks:
+            said += chunk.choices[0].delta.content or ""
+            reason = chunk.choices[0].finish_reason or reason
+    except (openai.APIError, httpx2.HTTPError) as error:
+        failure = error
+    assert reason is None and "time" not in said
+    requests = len(stage.upstream.requests)
+    stage.upstream.release()
+    if whom != "worker":
+        assert failure.code == "agent_error", failure
+    assert requests == 2  # nothing is asked again for what is lost
+    look_after(stage, whom, gone)
+    (end,) = wait_until(lambda: outcomes(stage, id), LONG, "end row")
+    assert end["outcome"] == ("internal" if whom == "worker" else "agent_error")
+    assert calls(stage, id) == [("count", "ok")]
+
+
+@pytest.mark.parametrize("whom", ["host", "runner", "worker"])
+def test_T28_killed_while_a_tool_runs(stage, whom):
+    wait_until(lambda: is_served(stage), LONG, "an answer")
+    stage.upstream.play([{"tool_calls": [{"name": "sleep", "arguments": {}}]}])
+    before = {row["request_id"] for row in stage.gateway.sql(
+        "SELECT request_id FROM tool_invocations")}
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = pool.submit(ask, stage, "fine")
+        (id,) = wait_until(lambda: {row["request_id"] for row in stage.gateway.sql(
+            "SELECT request_id FROM tool_invocations WHERE tool = 'sleep'")} - before, LONG, "row")
+        gone = kill(stage, whom)
+        with pytest.raises((openai.APIError, httpx2.HTTPError)) as failure:
+            waiting.result()
+    if whom != "worker":
+        assert (failure.value.status_code, failure.value.code) == (502, "agent_error")
+    assert len(stage.upstream.requests) == 1
+    look_after(stage, whom, gone)
+    assert calls(stage, id) == [("sleep", "unfinished" if whom == "worker" else "unavailable")]
+
+
+def test_nothing_is_left_when_the_gateway_stops():
+    with staged() as stage:
+        family = stage.gateway.family()
+        assert len(children(runner_of(stage)["pid"])) == 3
+        stage.gateway.stop()
+        assert not [pid for pid in family if is_running(pid)]
