@@ -132,6 +132,14 @@ def test_a_module_without_the_sdk_starts_without_it(python_host):
     assert answer(host)[0]["output"] == "False"
 
 
+def test_garbage_is_not_looked_for_while_a_module_loads_nor_in_what_it_made(python_host):
+    host = python_host("import gc\nloading = gc.isenabled()\n"
+                       "class Own:\n    def run(self):\n"
+                       "        return f'{loading} {gc.isenabled()} {gc.get_freeze_count() > 1000}'\n"
+                       "agent = Own()\n")
+    assert answer(host)[0]["output"] == "False True True"
+
+
 # ---- diagnostics ----
 
 def test_a_syntax_error_has_its_file_and_line(python_host):
