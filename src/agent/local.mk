@@ -3,7 +3,7 @@ libagw_a_SOURCES += \
   src/agent/catalog.c src/agent/catalog.h \
   src/agent/run_sdk.c src/agent/run_sdk.h \
   src/agent/sdk_answer.c src/agent/sdk_calls.c src/agent/sdk_error.c \
-  src/agent/sdk_listen.c src/agent/sdk_model.c src/agent/sdk_run.h \
+  src/agent/sdk_handover.c src/agent/sdk_listen.c src/agent/sdk_model.c src/agent/sdk_run.h \
   src/agent/sdk_start.c src/agent/sdk_tools.c \
   src/agent/hop_usage.c src/agent/hop_usage.h \
   src/agent/run.c src/agent/run.h \
@@ -62,9 +62,14 @@ EXTRA_DIST += \
   tests/cases/tools/upstream-dies-later.yaml \
   tests/cases/tools/upstream-fails-later.yaml
 
-unit_tests += tests/unit/test_agent_sdk
-tests_unit_test_agent_sdk_SOURCES = tests/unit/test_agent_sdk.c \
+sdk_scene = tests/lib/sdk_scene.c tests/lib/sdk_scene.h \
   tests/lib/build_config.c tests/lib/build_config.h $(inject)
+sdk_scene_wraps = $(inject_wraps) -Wl,--wrap=link_open -Wl,--wrap=link_report_hang \
+  -Wl,--wrap=chat_call
+unit_tests += tests/unit/test_agent_sdk tests/unit/test_agent_sdk_tools
+tests_unit_test_agent_sdk_SOURCES = tests/unit/test_agent_sdk.c $(sdk_scene)
 tests_unit_test_agent_sdk_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
-tests_unit_test_agent_sdk_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps) -Wl,--wrap=link_open \
-  -Wl,--wrap=link_report_hang
+tests_unit_test_agent_sdk_LDFLAGS = $(AM_LDFLAGS) $(sdk_scene_wraps)
+tests_unit_test_agent_sdk_tools_SOURCES = tests/unit/test_agent_sdk_tools.c $(sdk_scene)
+tests_unit_test_agent_sdk_tools_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_agent_sdk_tools_LDFLAGS = $(AM_LDFLAGS) $(sdk_scene_wraps)

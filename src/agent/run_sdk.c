@@ -34,6 +34,7 @@ static int open_run(struct sdk_run *r, struct err *e)
 static void close_run(struct sdk_run *r)
 {
     close(r->gone[0]);
+    sdk_handover_close(r);
     json_decref(r->reported);
     pthread_cond_destroy(&r->idle);
     pthread_mutex_destroy(&r->lock);
@@ -73,7 +74,9 @@ static int run_on(struct sdk_run *r, int fd, bool *heard, struct err *e)
         return status;
     }
     session_init(&r->session, fd);
-    status = begin(r, e);
+    status = sdk_handover_open(r, e);
+    if (status == 0)
+        status = begin(r, e);
     if (status == 0)
         status = sdk_listen(r, heard, e);
     say_goodbye(r, status);

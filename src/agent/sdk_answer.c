@@ -95,11 +95,27 @@ static int take_usage(struct sdk_answer *a, json_t **usage)
     return any && *usage == NULL ? err_set(a->e, AGW_ENOMEM, "usage") : 0;
 }
 
-static int finish_stream(struct sdk_answer *a, const char *reason)
+/* In a stream each has its place. */
+static json_t *streamed(const json_t *calls)
+{
+    json_t *copies = json_deep_copy(calls), *call;
+    size_t i;
+
+    json_array_foreach(copies, i, call)
+        if (json_object_set_new(call, "index", json_integer((json_int_t)i)) != 0) {
+            json_decref(copies);
+            return NULL;
+        }
+    return copies;
+}
+
+static int finish_stream(struct sdk_answer *a, const char *reason, const json_t *calls)
 {
     json_t *usage;
     int status = take_usage(a, &usage);
 
+    if (status == 0 && calls != NULL)
+        status = pass(a, chunk_of(json_pack("{s:o}", "tool_calls", streamed(calls)), NULL));
     if (status == 0)
         status = pass(a, chunk_of(json_object(), reason));
     if (status == 0 && usage != NULL)
@@ -115,20 +131,27 @@ static json_t *text_or_null(const json_t *message, const char *name)
     return json_is_string(text) ? json_deep_copy(text) : json_null();
 }
 
-static int finish_whole(struct sdk_answer *a, const json_t *message)
+static int finish_whole(struct sdk_answer *a, const json_t *message, const char *reason,
+                        const json_t *calls)
 {
     const struct chat_sink *sink = a->r->run->sink;
     bool refuses = json_is_string(json_object_get(message, "refusal"));
-    json_t *usage, *answer;
-    int status = take_usage(a, &usage);
+    json_t *usage, *answer, *text, *copy = json_deep_copy(calls);
+    int status = calls != NULL && copy == NULL ? err_set(a->e, AGW_ENOMEM, "calls of tools")
+                                               : take_usage(a, &usage);
 
-    if (status != 0)
+    if (status != 0) {
+        json_decref(copy);
         return status;
-    answer = json_pack("{s:[{s:i,s:{s:s,s:o,s:o},s:s}],s:o*}", "choices", "index", 0, "message",
-                       "role", "assistant", "content",
-                       refuses ? json_null() : text_or_null(message, "output"), "refusal",
-                       text_or_null(message, "refusal"), "finish_reason", finish_reason(message),
-                       "usage", usage);
+    }
+    if (refuses || (calls != NULL && sdk_call_text(message, "output")[0] == '\0'))
+        text = json_null();
+    else
+        text = text_or_null(message, "output");
+    answer = json_pack("{s:[{s:i,s:{s:s,s:o,s:o,s:o*},s:s}],s:o*}", "choices", "index", 0,
+                       "message", "role", "assistant", "content", text, "refusal",
+                       text_or_null(message, "refusal"), "tool_calls", copy,
+                       "finish_reason", reason, "usage", usage);
     status = answer == NULL ? err_set(a->e, AGW_ENOMEM, "an answer")
                             : sink->completion(sink->arg, answer);
     json_decref(answer);
@@ -137,11 +160,14 @@ static int finish_whole(struct sdk_answer *a, const json_t *message)
 
 int sdk_answer_done(struct sdk_answer *a, const json_t *message)
 {
-    return a->r->run->streaming ? finish_stream(a, finish_reason(message))
-                                : finish_whole(a, message);
+    const json_t *calls = sdk_handover_calls(a->r);
+    const char *reason = calls == NULL ? finish_reason(message) : a->r->handed_reason;
+
+    return a->r->run->streaming ? finish_stream(a, reason, calls)
+                                : finish_whole(a, message, reason, calls);
 }
 
 int sdk_answer_filtered(struct sdk_answer *a)
 {
-    return finish_stream(a, "content_filter");
+    return finish_stream(a, "content_filter", NULL);
 }

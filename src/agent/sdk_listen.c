@@ -65,6 +65,23 @@ static int on_hello(struct listener *l, const json_t *message)
     return 0;
 }
 
+static int finish(struct listener *l, const json_t *message)
+{
+    l->done = true;
+    return sdk_answer_done(&l->answer, message);
+}
+
+/* A turn that calls the client's tools may have no answer in it, and what the module wanted was
+ * one: neither its complaint nor another turn is of interest. */
+static bool is_handed_over(struct listener *l, const char *type, const json_t *message)
+{
+    if (strcmp(type, "llm.request") == 0)
+        return sdk_handover_takes(l->r, message) && sdk_handover_calls(l->r) != NULL;
+    return strcmp(type, "run.error") == 0 &&
+           strcmp(sdk_call_text(message, "class"), "model_behavior") == 0 &&
+           sdk_handover_calls(l->r) != NULL;
+}
+
 static int on_error(struct listener *l, const json_t *message)
 {
     int status = sdk_error(l->r, message, l->e);
@@ -89,12 +106,12 @@ static int obey(struct listener *l, const char *type, const json_t *message)
         return violation(l, "does not begin with hello");
     if (strcmp(type, "delta") == 0)
         return sdk_answer_delta(&l->answer, message);
+    if (is_handed_over(l, type, message))
+        return finish(l, NULL);
     if (strcmp(type, "run.error") == 0)
         return on_error(l, message);
-    if (strcmp(type, "run.done") == 0) {
-        l->done = true;
-        return sdk_answer_done(&l->answer, message);
-    }
+    if (strcmp(type, "run.done") == 0)
+        return finish(l, message);
     if (strcmp(type, "tool.done") == 0)
         sdk_tools_done(l->r, message);
     else if (strcmp(type, "llm.cancel") == 0)
@@ -115,7 +132,7 @@ static int handle(struct listener *l, json_t *message)
         json_decref(message);
         return violation(l, "says more than a run may");
     }
-    if (l->greeted && asks(type)) {
+    if (l->greeted && asks(type) && !is_handed_over(l, type, message)) {
         sdk_calls_begin(l->r, message);
         return 0;
     }

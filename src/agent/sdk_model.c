@@ -18,6 +18,9 @@ struct model_call {
     bool head_sent;
     json_t *latest; /* usage object of a stream: some upstreams count along */
     json_t *answer; /* that is no stream */
+    bool takes;     /* calls of the client's tools may be in it; then `turn` looks for them */
+    struct sdk_turn turn;
+    struct err *e;
     int number;     /* of the run's model calls, from 1 */
 };
 
@@ -47,20 +50,27 @@ static int send_head(struct model_call *m)
     return sdk_call_send(m->call, message);
 }
 
+static int send_chunk(const struct model_call *m, json_t *chunk)
+{
+    json_t *message = sdk_call_head(m->call, "llm.chunk");
+
+    json_object_set(message, "data", chunk);
+    return sdk_call_send(m->call, message);
+}
+
 static int on_chunk(void *arg, json_t *chunk)
 {
     struct model_call *m = arg;
-    json_t *message;
     int status = is_over(m) ? AGW_EGONE : 0;
+
+    bool kept = false;
 
     note_usage(m, chunk);
     if (status == 0 && !m->head_sent)
         status = send_head(m);
-    if (status != 0)
-        return status;
-    message = sdk_call_head(m->call, "llm.chunk");
-    json_object_set(message, "data", chunk);
-    return sdk_call_send(m->call, message);
+    if (status == 0 && m->takes)
+        status = sdk_turn_chunk(&m->turn, chunk, &kept, m->e);
+    return status != 0 || kept ? status : send_chunk(m, chunk);
 }
 
 static int on_completion(void *arg, json_t *completion)
@@ -102,6 +112,22 @@ static int prepare(struct model_call *m, json_t *body, struct err *e)
     if (run_declarative_cap(body, r->run->agent->spec->max_completion_tokens) != 0)
         return err_set(e, AGW_ENOMEM, "a model call");
     return sdk_tools_strip(r, body, e);
+}
+
+/* What the client has sent wrongly is its fault, whatever the module makes of the failure. */
+static int offer(struct model_call *m, json_t *body, struct err *e)
+{
+    int status;
+
+    m->takes = sdk_handover_takes(m->call->r, m->call->message);
+    if (!m->takes)
+        return 0;
+    status = sdk_turn_init(&m->turn, m->call->r, e);
+    if (status == 0)
+        status = sdk_handover_offer(m->call->r, body, e);
+    if (status == AGW_EINVALID)
+        sdk_run_break(m->call->r, e);
+    return status;
 }
 
 static json_t *detail_of(const struct model_call *m, const json_t *body,
@@ -207,7 +233,13 @@ static int ask(struct model_call *m, json_t *body, struct err *e)
 /* What ends it, after it was recorded and counted: a run may end with it. */
 static void say_end(struct model_call *m)
 {
-    json_t *message = sdk_call_head(m->call, m->answer == NULL ? "llm.end" : "llm.response");
+    json_t *message, *chunk;
+    size_t i;
+
+    json_array_foreach(m->turn.kept, i, chunk)
+        if (send_chunk(m, chunk) != 0)
+            return;
+    message = sdk_call_head(m->call, m->answer == NULL ? "llm.end" : "llm.response");
 
     if (m->answer != NULL && (json_object_set_new(message, "status", json_integer(200)) != 0 ||
                               json_object_set(message, "body", m->answer) != 0)) {
@@ -224,11 +256,18 @@ void sdk_model_serve(struct sdk_call *call)
     struct err e = {0};
     int status = prepare(&m, body, &e);
 
+    m.e = &e;
+    if (status == 0)
+        status = offer(&m, body, &e);
     if (status == 0)
         status = ask(&m, body, &e);
+    if (status == 0 && m.takes)
+        status = sdk_turn_end(&m.turn, call->r, &m.answer, &e);
     if (status == 0)
         say_end(&m);
     else
         say_failure(&m, status, &e);
     json_decref(m.answer);
+    if (m.takes)
+        sdk_turn_free(&m.turn);
 }

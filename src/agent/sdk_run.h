@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "agent/run.h"
+#include "agent/tool_turn.h"
 #include "runner/session.h"
 
 enum {
@@ -54,6 +55,7 @@ struct sdk_run {
     const struct dropin *dropin;
     struct invoke_caller caller;  /* the run's, but that its calls end when the run does */
     struct session session;
+    struct toolbox box;           /* the client's tools, when this agent's model may call them */
     int64_t deadline_ms;          /* clock_mono_ms(): the run's end */
     int gone[2];                  /* calls watch the first; the second is closed at the end */
 
@@ -67,6 +69,9 @@ struct sdk_run {
     struct chat_usage usage;      /* of all model calls */
     json_t *reported;             /* the same, as their upstreams report it */
     struct sdk_own *own;          /* tools of the module that run */
+    bool has_chosen;              /* the client's tool_choice was obeyed */
+    json_t *handed;               /* calls of the client's tools, which end the run; NULL = none */
+    char handed_reason[32];       /* finish_reason of the turn that made them */
     struct err failed;            /* the last model call that failed, code 0 = none */
     struct err broken;            /* what ends the run whatever the module does; code 0 = nothing */
 };
@@ -100,7 +105,7 @@ struct sdk_answer {
 /* delta; tick: nothing else is to be said now. */
 int sdk_answer_delta(struct sdk_answer *answer, const json_t *message);
 int sdk_answer_tick(struct sdk_answer *answer);
-/* run.done. */
+/* run.done; NULL: the client is given the calls of its tools, whatever the module were to say. */
 int sdk_answer_done(struct sdk_answer *answer, const json_t *message);
 /* What was said cannot be taken back: the stream ends as one that a provider's filter stops. */
 int sdk_answer_filtered(struct sdk_answer *answer);
@@ -135,6 +140,34 @@ int sdk_tools_strip(const struct sdk_run *r, json_t *body, struct err *e);
 void sdk_tools_done(struct sdk_run *r, const json_t *message);
 /* No thread runs any more: ends what the module has not. */
 void sdk_tools_end(struct sdk_run *r, enum tool_status status);
+
+/* ---- sdk_handover.c: tools of the client, who runs them ---- */
+
+/* AGW_EINVALID, AGW_ENOMEM. To be closed in any case. */
+int sdk_handover_open(struct sdk_run *r, struct err *e);
+void sdk_handover_close(struct sdk_run *r);
+/* Whether an llm.request is for an answer that the client waits for, and may so call its tools. */
+bool sdk_handover_takes(const struct sdk_run *r, const json_t *message);
+/* Adds the client's tools to those of the module. AGW_EINVALID: they have names in common. */
+int sdk_handover_offer(struct sdk_run *r, json_t *body, struct err *e);
+
+/* One answer of the model, in which calls of the client's tools are looked for. */
+struct sdk_turn {
+    struct tool_turn turn;
+    json_t *kept; /* chunks that the module must not see, unless the calls are all its own */
+};
+
+/* AGW_ENOMEM. To be freed in any case. */
+int sdk_turn_init(struct sdk_turn *t, const struct sdk_run *r, struct err *e);
+void sdk_turn_free(struct sdk_turn *t);
+/* *kept: the chunk is not to be sent on yet. AGW_EUPSTREAM, AGW_ENOMEM. */
+int sdk_turn_chunk(struct sdk_turn *t, json_t *chunk, bool *kept, struct err *e);
+/* After the whole answer, which is *completion (replaced by what the module is to see, if need
+ * be) or was a stream (`kept` is then what is to be sent on). */
+int sdk_turn_end(struct sdk_turn *t, struct sdk_run *r, json_t **completion, struct err *e);
+
+/* What was handed over: valid until the run is closed; NULL = nothing. */
+const json_t *sdk_handover_calls(struct sdk_run *r);
 
 /* ---- sdk_error.c ---- */
 

@@ -262,13 +262,16 @@ int tool_turn_completion(struct tool_turn *turn, json_t *completion, struct err 
     return 0;
 }
 
-static json_t *client_calls(const struct tool_turn *turn)
+json_t *tool_turn_client_calls(const struct tool_turn *turn)
 {
     json_t *calls = json_array();
 
     for (size_t i = 0; i < turn->count; i++)
-        if (turn->calls[i].owner == TOOLBOX_CLIENT)
-            json_array_append(calls, turn->calls[i].value);
+        if (turn->calls[i].owner == TOOLBOX_CLIENT &&
+            json_array_append(calls, turn->calls[i].value) != 0) {
+            json_decref(calls);
+            return NULL;
+        }
     return calls;
 }
 
@@ -289,7 +292,7 @@ static json_t *joined(const struct buf *before, const json_t *content)
 
 json_t *tool_turn_answer(const struct tool_turn *turn, const struct buf *before)
 {
-    json_t *answer = json_copy(turn->completion), *calls = client_calls(turn);
+    json_t *answer = json_copy(turn->completion), *calls = tool_turn_client_calls(turn);
     json_t *choice = json_copy(first_choice(turn->completion));
     json_t *message = json_copy(json_object_get(choice, "message"));
     int bad = answer == NULL || calls == NULL;

@@ -50,5 +50,7 @@ json_t *tool_turn_last_chunk(const struct tool_turn *turn);
  * client's calls alone. New reference or NULL. */
 #define TOOL_TURN_GAP "\n\n"
 json_t *tool_turn_answer(const struct tool_turn *turn, const struct buf *before);
+/* The calls of its own tools alone. New reference or NULL. */
+json_t *tool_turn_client_calls(const struct tool_turn *turn);
 
 #endif

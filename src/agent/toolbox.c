@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 /* What both kinds of tools that a client may send are called by. */
-static const char *name_of(const json_t *definition)
+const char *toolbox_name(const json_t *definition)
 {
     const char *name =
         json_string_value(json_object_get(json_object_get(definition, "function"), "name"));
@@ -15,7 +15,7 @@ static const char *name_of(const json_t *definition)
                               json_object_get(definition, "custom"), "name"));
 }
 
-static int clash(const struct agent_run *run, size_t index, const char *name, struct err *e)
+int toolbox_clash(const struct agent_run *run, size_t index, const char *name, struct err *e)
 {
     char param[64];
 
@@ -38,12 +38,12 @@ static int take_names(struct toolbox *box, const struct agent_run *run, struct e
         return err_set(e, AGW_ENOMEM, "the client's tools");
     json_array_foreach((json_t *)sent, i, definition)
     {
-        const char *name = name_of(definition);
+        const char *name = toolbox_name(definition);
 
         if (name == NULL) /* the upstream knows what else there may be */
             continue;
         if (tool_list_find(&box->tools, name) != NULL)
-            return clash(run, i, name, e);
+            return toolbox_clash(run, i, name, e);
         if (json_object_set_new(box->client_names, name, json_true()) != 0)
             return err_set(e, AGW_ENOMEM, "the client's tools");
     }

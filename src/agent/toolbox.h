@@ -25,6 +25,11 @@ enum toolbox_owner {
 int toolbox_open(struct toolbox *box, const struct agent_run *run, struct err *e);
 void toolbox_close(struct toolbox *box);
 
+/* The name that a definition gives its tool, of either kind; NULL = none. */
+const char *toolbox_name(const json_t *definition);
+/* Says so in *e; `index`: of the client's tool. AGW_EINVALID. */
+int toolbox_clash(const struct agent_run *run, size_t index, const char *name, struct err *e);
+
 /* Whose function that is. *tool is the agent's tool, NULL when it is not one. */
 enum toolbox_owner toolbox_owner(const struct toolbox *box, const char *function,
                                  const struct tool **tool);

@@ -124,6 +124,9 @@ static void check_kind(struct build *b, const struct tree_node *node,
         build_error(b, module, "'module' is for agents of kind sdk only");
     if (agent->network)
         build_error(b, tree_get(node, "network"), "'network' is for agents of kind sdk only");
+    if (agent->client_tools)
+        build_error(b, tree_get(node, "client_tools"),
+                    "'client_tools' is for agents of kind sdk only; others take them always");
     if (agent->model == NULL && tree_get(node, "model") == NULL && !b->policy_only)
         build_error(b, node, "'model' is missing, and the defaults name none");
 }

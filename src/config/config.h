@@ -127,6 +127,7 @@ struct config_agent {
     const char *instructions;     /* NULL = none */
     const char *module;           /* sdk only */
     bool network;                 /* sdk only */
+    bool client_tools;            /* sdk only: those of others are shown the client's anyway */
     size_t tool_count;
     const char **tools;
     const json_t *metadata;       /* object as written, never NULL */

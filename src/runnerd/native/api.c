@@ -237,7 +237,7 @@ static int ask(struct listener *l, const char *request)
                         "the agent asked its model with what is no JSON object");
         status = AGW_EINVALID;
     } else {
-        status = native_calls_model(run, body, &sink, &usage, &e);
+        status = native_calls_model(run, body, false, &sink, &usage, &e);
     }
     json_decref(body);
     if (status != 0 && l->answer != NULL)

@@ -104,14 +104,14 @@ static void add_usage(struct answer *a, struct chat_usage *usage)
     json_decref(a->usage);
 }
 
-int native_calls_model(struct agw_run *run, json_t *body, const struct chat_sink *sink,
-                       struct chat_usage *usage, struct err *e)
+int native_calls_model(struct agw_run *run, json_t *body, bool main,
+                       const struct chat_sink *sink, struct chat_usage *usage, struct err *e)
 {
     struct answer a = {.run = run, .sink = sink};
     struct native_call call;
     int status = native_call_begin(run, &call,
-                                   json_pack("{s:s,s:s,s:O}", "t", "llm.request", "api",
-                                             "chat/completions", "body", body), e);
+                                   json_pack("{s:s,s:s,s:b,s:O}", "t", "llm.request", "api",
+                                             "chat/completions", "main", main, "body", body), e);
 
     while (status == 0 && !a.over) {
         json_t *message;

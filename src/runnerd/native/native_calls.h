@@ -9,10 +9,11 @@
 #include "tools/tool.h"
 #include "upstream/chat_call.h"
 
-/* One chat completion; `body` as the model is to get it. AGW_EUPSTREAM: it failed, and the run's
+/* One chat completion; `body` as the model is to get it. `main`: the client waits for the answer
+ * itself, so that its tools may be called in it. AGW_EUPSTREAM: it failed, and the run's
  * failure says how; AGW_EGONE; AGW_ENOMEM; or the sink's code. Its usage is added to the run's. */
-int native_calls_model(struct agw_run *run, json_t *body, const struct chat_sink *sink,
-                       struct chat_usage *usage, struct err *e);
+int native_calls_model(struct agw_run *run, json_t *body, bool main,
+                       const struct chat_sink *sink, struct chat_usage *usage, struct err *e);
 
 /* A tool of the module: asks for leave, checks the arguments, runs it, and tells how it went. 0:
  * *result is what the model is told; AGW_EAGENT: it breaks the run; AGW_EGONE, AGW_ENOMEM. */

@@ -323,7 +323,7 @@ static int on_ask(void *arg, json_t *body, const struct chat_sink *sink, struct 
     const struct loop *loop = arg;
 
     part->deadline_ms = INT64_MAX; /* the gateway sees to it */
-    return native_calls_model(loop->run, body, sink, usage, e);
+    return native_calls_model(loop->run, body, loop->depth == 0, sink, usage, e);
 }
 
 static void keep(struct buf *text, const json_t *said)

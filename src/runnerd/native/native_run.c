@@ -153,7 +153,7 @@ static json_t *messages_of(const json_t *start)
     return json_is_array(messages) ? messages : json_array();
 }
 
-/* The client's tools are not the agent's to call. */
+/* The client's tools are not the agent's to call: the gateway hands calls of them to the client. */
 static json_t *params_of(const json_t *start)
 {
     static const char *const not_for_models[] = {"tools", "tool_choice", "parallel_tool_calls",

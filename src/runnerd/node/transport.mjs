@@ -117,7 +117,8 @@ async function ask(input, init, isOfSdk) {
   body.model ??= here.run.start.model;
   let call;
   try {
-    call = here.run.ask({ t: "llm.request", api: "chat/completions", body });
+    call = here.run.ask({ t: "llm.request", api: "chat/completions", body,
+      main: isOfSdk && here.depth === 1 });
   } catch (error) {
     if (error instanceof TooLong) return refusal(413, error.message, "request_too_large");
     throw error;

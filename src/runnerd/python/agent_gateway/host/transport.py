@@ -6,7 +6,7 @@ does not exist, and the transports of httpx2 and httpx ask here before they ask 
 """
 import json
 
-from agent_gateway.host.calls import RunEnded, Timeout, current_run
+from agent_gateway.host.calls import RunEnded, Timeout, current_run, depth
 from agent_gateway.host.wire import TooLong
 
 HOST = "gateway.invalid"
@@ -32,7 +32,7 @@ class _Refused(Exception):
         self.status, self.body = status, error_object(message, code=code)
 
 
-def _open(request, content):
+def _open(request, content, is_of_sdk):
     path = request.url.path
     if path != _PATH or request.method != "POST":
         raise _Refused(404, f"the gateway serves POST {_PATH} to agents, not {request.method} "
@@ -47,7 +47,8 @@ def _open(request, content):
         if not isinstance(body, dict):
             raise ValueError("no object")
         run.adjust(body)
-        return run.ask({"t": "llm.request", "api": "chat/completions", "body": body})
+        return run.ask({"t": "llm.request", "api": "chat/completions", "body": body,
+                        "main": is_of_sdk and depth.get() == 1})
     except TooLong as error:
         raise _Refused(413, str(error), "request_too_large") from None
     except (ValueError, RecursionError) as error:
@@ -105,8 +106,11 @@ def _read_timeout(request):
     return (request.extensions.get("timeout") or {}).get("read")
 
 
-def handlers(http):
-    """The two functions that answer a request; `http` is the module httpx2 or httpx."""
+def handlers(http, is_of_sdk=False):
+    """The two functions that answer a request; `http` is the module httpx2 or httpx.
+
+    `is_of_sdk`: those of the SDK's own client.
+    """
 
     class AsyncEvents(http.AsyncByteStream):
         def __init__(self, call, seconds):
@@ -159,7 +163,7 @@ def handlers(http):
 
     async def answer(request):
         try:
-            call = _open(request, await request.aread())
+            call = _open(request, await request.aread(), is_of_sdk)
         except _Refused as refused:
             return refusal(request, refused)
         seconds = _read_timeout(request)
@@ -177,7 +181,7 @@ def handlers(http):
 
     def answer_blocking(request):
         try:
-            call = _open(request, request.read())
+            call = _open(request, request.read(), is_of_sdk)
         except _Refused as refused:
             return refusal(request, refused)
         seconds = _read_timeout(request)
@@ -215,7 +219,7 @@ def install(http):
 
 def async_client(http):
     """A client of the module httpx2 or httpx that has no network at all, and starts fast."""
-    answer, _ = handlers(http)
+    answer, _ = handlers(http, is_of_sdk=True)
 
     class Transport(http.AsyncBaseTransport):
         async def handle_async_request(self, request):
