@@ -60,6 +60,8 @@ int sdk_error(struct sdk_run *r, const json_t *message, struct err *e)
         return upstream_error(r, message, e);
     if (is_class(message, "input_guardrail") || is_class(message, "output_guardrail"))
         return public_error(r, message, AGW_EGUARDRAIL, e);
+    if (is_class(message, "approval"))
+        return public_error(r, message, AGW_EAPPROVAL, e);
     if (is_class(message, "user_error") && status == BAD_REQUEST)
         return public_error(r, message, AGW_EINVALID, e);
     if (is_class(message, "cancelled"))

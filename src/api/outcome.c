@@ -42,6 +42,7 @@ static const char *name_of(int status, bool stream_begun)
     case AGW_ETIMEOUT:
         return "timeout";
     case AGW_EAGENT:
+    case AGW_EAPPROVAL:
         return "agent_error";
     case AGW_EOVERLOAD:
         return "overloaded";

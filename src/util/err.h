@@ -47,6 +47,8 @@
       "No model provider is available for this agent now.")                                    \
     X(EGUARDRAIL, 400, "invalid_request_error", "content_filter", false,                        \
       "A guardrail of the agent has stopped this request.")                                    \
+    X(EAPPROVAL, 500, "server_error", "approval_required", false,                              \
+      "A tool of the agent needs an approval, which cannot be asked for.")                     \
     X(EAGENT, 500, "server_error", "agent_error", false, "The agent failed.")                  \
     X(EAUDIT, 503, "server_error", "audit_unavailable", true,                                  \
       "The audit trail cannot be written, so nothing may be answered. Try again shortly.")     \

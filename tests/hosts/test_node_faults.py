@@ -484,8 +484,10 @@ def test_a_tool_that_wants_an_approval(node_host):
     host = node_host(with_tool("return 'launched';", "needsApproval: true,"))
     for stream in (False, True):
         last, run = answer(host, stream, model=USES_TOOL)
-        assert last["t"] == "run.error" and last["code"] == "approval_required", last
-        assert "own" in last["message"] and not run.checks
+        assert (last["class"], last["status"], last["code"]) == (
+            "approval", 500, "approval_required"), last
+        assert "the tool own needs an approval" in last["message"] and not run.checks
+        assert "take needsApproval away" in last["message"]
 
 
 def test_a_failing_agent_in_a_tool_is_a_failing_tool(node_host):

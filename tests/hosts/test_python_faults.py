@@ -552,8 +552,10 @@ agent = Agent(name="A", tools=[launch])
 """)
     for stream in (False, True):
         last, run = answer(host, stream, model=[{"tool_calls": [{"name": "launch"}]}])
-        assert (last["class"], last["status"]) == ("user_error", 500), last
-        assert "launch wants an approval" in last["message"] and not run.checks
+        assert (last["class"], last["status"], last["code"]) == (
+            "approval", 500, "approval_required"), last
+        assert "the tool launch needs an approval" in last["message"] and not run.checks
+        assert "take needs_approval away" in last["message"]
 
 
 # ---- MCP servers of the agent's own ----

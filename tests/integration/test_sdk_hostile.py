@@ -497,6 +497,7 @@ def test_a_gateway_tool_goes_through_the_door(scene):
     ("max_turns", 500, None, 500, "agent_error"), ("model_behavior", 500, None, 500,
                                                    "agent_error"),
     ("user_error", 500, None, 500, "agent_error"), ("user_error", 400, None, 400, None),
+    ("approval", 500, "approval_required", 500, "approval_required"),
     ("tool", 500, None, 500, "agent_error"), ("internal", 500, None, 500, "agent_error"),
     ("crash", 502, None, 502, "agent_error"), ("made-up", 200, "x", 500, "agent_error"),
     ("upstream", 418, None, 502, "upstream_error"), ("cancelled", 499, None, 504,

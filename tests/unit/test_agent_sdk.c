@@ -181,6 +181,7 @@ static const struct error_case {
     {"{\"class\":\"model_behavior\"}", 0, AGW_EAGENT, 0},
     {"{\"class\":\"user_error\",\"status\":500}", 0, AGW_EAGENT, 0},
     {"{\"class\":\"user_error\",\"status\":400}", 0, AGW_EINVALID, 0},
+    {"{\"class\":\"approval\"}", 0, AGW_EAPPROVAL, 0},
     {"{\"class\":\"crash\"}", 0, AGW_EAGENT, 502},
     {"{\"class\":\"internal\",\"status\":200}", 0, AGW_EAGENT, 0},
     {"{\"class\":\"tool\"}", 0, AGW_EAGENT, 0},

@@ -19,6 +19,14 @@ export class Refused extends Error {
 /** The agent wants of the SDK what there is not here; the text is fit for clients. */
 export class Misused extends Error {}
 
+/** The SDK has stopped the run, so that somebody may approve of a call. */
+export class ApprovalWanted extends Error {
+  constructor(tools) {
+    super(`the tool ${tools.join(", ")} needs an approval, which nobody can give here: take ` +
+      "needsApproval away, and let policy or the tool itself decide");
+  }
+}
+
 /** The agent's code called process.exit(). */
 export class ExitCalled extends Error {
   constructor(status) {
@@ -156,6 +164,8 @@ export function ofError(run, error) {
   if (error instanceof Refused)
     return { class: "user_error", status: 400, code: error.code, message: error.message,
       param: error.param };
+  if (error instanceof ApprovalWanted)
+    return { class: "approval", status: 500, code: "approval_required", message: error.message };
   if (error instanceof TooLong)
     return { ...INTERNAL, message: `the agent's answer is too long: ${error.message}` };
   const last = ofCauses(run, error);

@@ -2,7 +2,7 @@
 // Answers one request: with an Agent of the SDK, or with an object of the agent's own.
 import { Answer, ofCompletion, toText } from "./answer.mjs";
 import { checkParams, textOf, toItems } from "./messages.mjs";
-import { Refused } from "./outcome.mjs";
+import { ApprovalWanted } from "./outcome.mjs";
 
 const JSON_FORMATS = ["json_object", "json_schema"];
 
@@ -40,9 +40,8 @@ async function serveAgent(run, agent, answer) {
     answer.texts = result.newItems.map(messageText).filter((text) => text !== "");
   }
   if (result.interruptions?.length > 0) {
-    const names = result.interruptions.map((item) => item.name ?? item.rawItem?.name ?? "?");
-    throw new Refused(`the tool ${names.join(", ")} wants an approval, which nobody can give here`,
-      { code: "approval_required" });
+    throw new ApprovalWanted(
+      result.interruptions.map((item) => item.name ?? item.rawItem?.name ?? "?"));
   }
   answer.isWhole = givesJson(run, result.lastAgent ?? agent);
   return { output: await answer.finish(finalText(result)), finish_reason: "stop" };

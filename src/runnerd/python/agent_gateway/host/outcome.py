@@ -23,6 +23,14 @@ class Misused(Exception):
     """The agent wants of the SDK what there is not here; the text is fit for clients."""
 
 
+class ApprovalWanted(Exception):
+    """The SDK has stopped the run, so that somebody may approve of a call."""
+
+    def __init__(self, tools):
+        super().__init__(f"the tool {', '.join(tools)} needs an approval, which nobody can give "
+                         "here: take needs_approval away, and let policy or the tool itself decide")
+
+
 def _sdk():
     """The SDK's exceptions, if anybody has imported them: a module may do without."""
     return sys.modules.get("agents.exceptions"), sys.modules.get("openai")
@@ -130,6 +138,9 @@ def of_error(run, error):
     if isinstance(error, Refused):
         return {"class": "user_error", "status": 400, "code": error.code, "message": str(error),
                 "param": error.param}
+    if isinstance(error, ApprovalWanted):
+        return {"class": "approval", "status": 500, "code": "approval_required",
+                "message": str(error)}
     if isinstance(error, TooLong):
         return {**INTERNAL, "message": f"the agent's answer is too long: {error}"}
     sdk, openai = _sdk()

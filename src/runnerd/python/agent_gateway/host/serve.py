@@ -6,7 +6,7 @@ import inspect
 
 from agent_gateway.host import messages
 from agent_gateway.host.answer import Answer, of_completion, to_text
-from agent_gateway.host.outcome import Misused
+from agent_gateway.host.outcome import ApprovalWanted
 
 _JSON_FORMATS = ("json_object", "json_schema")
 
@@ -56,8 +56,7 @@ async def _run_agent(run, agent, fresh, settings, answer):
         result = await Runner.run(**arguments)
         answer.texts = [text for text in map(_message_text, result.new_items) if text]
     if getattr(result, "interruptions", None):
-        names = ", ".join(item.name or "?" for item in result.interruptions)
-        raise Misused(f"the tool {names} wants an approval, which nobody can give here")
+        raise ApprovalWanted(item.name or "?" for item in result.interruptions)
     answer.whole = _gives_json(run, result.last_agent)
     return {"output": await answer.finish(_final_text(result)), "finish_reason": "stop"}
 
