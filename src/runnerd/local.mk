@@ -14,6 +14,7 @@ libagw_a_SOURCES += \
   src/runnerd/identity.c src/runnerd/identity.h \
   src/runnerd/listing.c src/runnerd/listing.h \
   src/runnerd/memory.c src/runnerd/memory.h \
+  src/runnerd/module_opens.c src/runnerd/module_process.c src/runnerd/module_state.h \
   src/runnerd/modules.c src/runnerd/modules.h \
   src/runnerd/node_channel.c src/runnerd/node_channel.h \
   src/runnerd/problem.c src/runnerd/problem.h \
