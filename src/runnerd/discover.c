@@ -170,6 +170,7 @@ void discover_copy(struct found *to, const struct found *from)
     to->folder = memory_text(from->folder);
     to->path = memory_text(from->path);
     to->module = memory_text(from->module);
+    to->origin = from->origin == NULL ? NULL : memory_text(from->origin);
 }
 
 void discover_drop(struct found *found)
@@ -178,6 +179,7 @@ void discover_drop(struct found *found)
     free(found->folder);
     free(found->path);
     free(found->module);
+    free(found->origin);
     *found = (struct found){0};
 }
 

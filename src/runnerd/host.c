@@ -85,6 +85,11 @@ int64_t host_idle_since(const struct host *host)
     return host->idle_since;
 }
 
+bool host_has_network(const struct host *host)
+{
+    return host->settings.network;
+}
+
 const json_t *host_catalog(const struct host *host)
 {
     return host->catalog;

@@ -158,8 +158,9 @@ static const char *why_unavailable(const struct item *i, const char *model)
 {
     if (model == NULL)
         return "it names no model, and neither agents.yaml nor gateway.yaml has a default";
-    if (i->module->is_broken && i->module->host == NULL)
-        return "its files have errors, and its last process has ended";
+    if (i->module->is_broken && i->module->host == NULL && !i->module->is_kept)
+        return "its files have errors, its last process has ended, and no copy of what it ran "
+               "is kept";
     return NULL;
 }
 

@@ -13,6 +13,7 @@ libagw_a_SOURCES += \
   src/runnerd/host.c src/runnerd/host.h \
   src/runnerd/host_output.c src/runnerd/host_output.h \
   src/runnerd/identity.c src/runnerd/identity.h \
+  src/runnerd/kept.c src/runnerd/kept.h \
   src/runnerd/listing.c src/runnerd/listing.h \
   src/runnerd/memory.c src/runnerd/memory.h \
   src/runnerd/module_opens.c src/runnerd/module_process.c src/runnerd/module_state.h \
@@ -25,8 +26,9 @@ libagw_a_SOURCES += \
   src/runnerd/watch.c src/runnerd/watch.h
 
 unit_tests += tests/unit/test_runnerd_allow tests/unit/test_runnerd_discover \
-  tests/unit/test_runnerd_identity tests/unit/test_runnerd_watch
+  tests/unit/test_runnerd_identity tests/unit/test_runnerd_kept tests/unit/test_runnerd_watch
 tests_unit_test_runnerd_allow_SOURCES = tests/unit/test_runnerd_allow.c
 tests_unit_test_runnerd_discover_SOURCES = tests/unit/test_runnerd_discover.c
 tests_unit_test_runnerd_identity_SOURCES = tests/unit/test_runnerd_identity.c
+tests_unit_test_runnerd_kept_SOURCES = tests/unit/test_runnerd_kept.c
 tests_unit_test_runnerd_watch_SOURCES = tests/unit/test_runnerd_watch.c

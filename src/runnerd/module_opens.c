@@ -61,23 +61,39 @@ static bool connect_one(struct modules *table, struct module *m, struct module_o
     return true;
 }
 
+/* Has a process started, or sees to it that nobody waits for long. */
+static void wait_for_process(struct modules *table, struct module *m)
+{
+    bool can_revive = module_process_can_revive(m);
+    int64_t retry_at = can_revive ? m->revival.retry_at : m->load.retry_at;
+    int64_t left = retry_at - clock_mono_ms();
+
+    if (m->loading != NULL || m->reviving != NULL) {
+        if (m->reviving == NULL && can_revive && left <= 0)
+            module_process_revive(table, m);
+    } else if (left > MODULES_WAIT_MS) {
+        module_opens_refuse(table, m, MODULES_BACKOFF,
+                            "its process failed and is not started again yet", left);
+    } else if (left <= 0 && can_revive) {
+        module_process_revive(table, m);
+    } else if (left <= 0) {
+        module_process_load(table, m);
+    } else if (!can_revive) {
+        m->needs_load = true; /* then */
+    }
+}
+
 void module_opens_serve(struct modules *table, struct module *m)
 {
-    int64_t now = clock_mono_ms();
     struct module_open **place = &m->opens;
 
     if (m->opens == NULL)
         return;
-    if (m->host == NULL && m->loading == NULL) {
-        if (now >= m->retry_at)
-            module_process_start(table, m);
-        else if (m->retry_at - now > MODULES_WAIT_MS)
-            module_opens_refuse(table, m, MODULES_BACKOFF,
-                                "its process failed and is not started again yet",
-                                m->retry_at - now);
+    if (m->host == NULL) {
+        wait_for_process(table, m);
         return;
     }
-    while (*place != NULL && m->host != NULL) {
+    while (*place != NULL) {
         if (connect_one(table, m, *place))
             drop_open(place);
         else

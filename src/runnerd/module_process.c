@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Starts, swaps, restarts and retires the processes of modules. */
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "runnerd/module_state.h"
@@ -53,17 +53,17 @@ static void retire(struct module *m, struct host *host, int64_t within_ms)
     host_drain(host, within_ms);
 }
 
-static void back_off(struct module *m)
+static void back_off(struct module_tries *tries)
 {
     int64_t delay = DELAY_FIRST_MS;
 
-    for (int i = 0; i < m->failures && delay < DELAY_MAX_MS; i++)
+    for (int i = 0; i < tries->failures && delay < DELAY_MAX_MS; i++)
         delay *= 2;
-    m->failures++;
-    m->retry_at = clock_mono_ms() + (delay > DELAY_MAX_MS ? DELAY_MAX_MS : delay);
+    tries->failures++;
+    tries->retry_at = clock_mono_ms() + (delay > DELAY_MAX_MS ? DELAY_MAX_MS : delay);
 }
 
-static const char *first_error(const struct module *m)
+const char *module_process_error(const struct module *m)
 {
     size_t index;
     json_t *item;
@@ -72,6 +72,18 @@ static const char *first_error(const struct module *m)
         if (strcmp(json_string_value(json_object_get(item, "severity")), "error") == 0)
             return json_string_value(json_object_get(item, "message"));
     return "it cannot be loaded";
+}
+
+/* What has gone wrong since it was loaded; the last few. */
+static void note_problem(struct module *m, const char *why)
+{
+    struct problem_place place = place_of(m);
+
+    if (m->runtime == NULL)
+        m->runtime = json_array();
+    while (json_array_size(m->runtime) >= RUNTIME_KEPT)
+        json_array_remove(m->runtime, 0);
+    problem_add(m->runtime, "runtime", "error", &place, "%s", why);
 }
 
 void module_process_clear(json_t **list)
@@ -84,11 +96,17 @@ void module_process_clear(json_t **list)
 static void load_failed(struct modules *table, struct module *m, bool may_help_to_try_again)
 {
     m->is_broken = m->catalog != NULL;
+    m->needs_revival = m->catalog == NULL && m->is_kept;
     m->needs_load = may_help_to_try_again;
     if (may_help_to_try_again)
-        back_off(m);
-    if (m->host == NULL)
-        module_opens_refuse(table, m, MODULES_START_FAILED, first_error(m), MODULES_WAIT_MS);
+        back_off(&m->load);
+    if (m->host != NULL && host_has_network(m->host) && !m->network) {
+        retire(m, m->host, OLD_DRAIN_MS); /* it would have been replaced for that */
+        m->host = NULL;
+    }
+    if (m->host == NULL && m->reviving == NULL && !module_process_can_revive(m))
+        module_opens_refuse(table, m, MODULES_START_FAILED, module_process_error(m),
+                            MODULES_WAIT_MS);
     modules_changed(table);
 }
 
@@ -97,42 +115,116 @@ static bool offers_something(const json_t *catalog)
     return json_array_size(json_object_get(catalog, "exports")) > 0;
 }
 
-static void take_over(struct module *m, struct host *host)
+/* What it has reported is what is wrong with the newest files. */
+static bool take_problems(struct module *m, const struct host *host)
 {
-    m->loading = NULL;
+    struct problem_place place = place_of(m);
+    const json_t *catalog = host_catalog(host);
+
+    module_process_clear(&m->problems);
+    problem_add_reported(m->problems, json_object_get(catalog, "diagnostics"), &place);
+    if (!offers_something(catalog) && !problem_is_fatal(m->problems))
+        problem_add(m->problems, "validation", "error", &place,
+                    "it offers no agent; the names looked for are those of "
+                    "discovery.exports");
+    return offers_something(catalog);
+}
+
+static void serve_by(struct module *m, struct host *host)
+{
     if (m->host != NULL)
         retire(m, m->host, OLD_DRAIN_MS);
     m->host = host;
     json_decref(m->catalog);
     m->catalog = json_deep_copy(host_catalog(host));
-    m->is_broken = false;
-    if (m->is_new)
-        m->generation++;
+    m->needs_revival = false;
     m->loaded_at = clock_wall_ms();
+}
+
+/* Files that changed meanwhile are loaded soon; until then the older copy is the best one. */
+static void keep(const struct modules *table, struct module *m)
+{
+    struct problem_place place = place_of(m);
+    struct err e = {0};
+    int status = kept_take(&table->kept, &m->found, &e);
+
+    m->is_serving_kept = status == 0;
+    m->is_kept = m->is_kept || status == 0;
+    if (status != 0 && status != AGW_EMODEL && table->kept.fd >= 0)
+        problem_add(m->problems, "runtime", "warning", &place,
+                    "no copy of it can be kept, so its process does not end when idle: %s",
+                    e.message);
+}
+
+static void newest_loaded(struct modules *table, struct module *m)
+{
+    struct host *host = m->loading;
+
+    if (!take_problems(m, host)) {
+        host_kill(host, "");
+        /* Its packages may be on their way, and the watch does not look into them. */
+        load_failed(table, m, problem_lacks_packages(m->problems) &&
+                              m->load.failures < PACKAGES_TRIES);
+        return;
+    }
+    m->loading = NULL;
+    serve_by(m, host);
+    if (m->reviving != NULL)
+        host_kill(m->reviving, "");
+    m->is_broken = false;
+    m->served_mark = m->found.mark;
+    m->generation++;
+    m->load = m->revival = (struct module_tries){0};
+    keep(table, m);
+}
+
+static void revival_failed(struct modules *table, struct module *m, const char *why)
+{
+    note_problem(m, why);
+    back_off(&m->revival);
+    if (m->loading == NULL)
+        module_opens_refuse(table, m, MODULES_START_FAILED, why, MODULES_WAIT_MS);
+    modules_changed(table);
+}
+
+static void revived(struct modules *table, struct module *m)
+{
+    struct host *host = m->reviving;
+    bool of_copy = m->is_reviving_copy;
+
+    if (!(of_copy ? offers_something(host_catalog(host)) : take_problems(m, host))) {
+        host_kill(host, "");
+        m->is_broken = true;
+        if (!of_copy && m->is_kept)
+            return; /* which is tried when this one has ended */
+        m->needs_revival = m->is_kept = false;
+        revival_failed(table, m, "what could be loaded before offers no agent any more");
+        return;
+    }
+    m->reviving = NULL;
+    serve_by(m, host);
+    if (of_copy) {
+        if (!m->is_serving_kept)
+            m->served_mark = 0;
+        m->is_broken = m->is_broken || m->generation == 0;
+        m->is_serving_kept = true;
+    } else if (!m->is_serving_kept) {
+        keep(table, m);
+    }
+    m->generation += m->generation == 0;
 }
 
 static void on_loaded(void *arg, struct host *host)
 {
     struct module *m = arg;
-    struct problem_place place = place_of(m);
 
-    if (host != m->loading)
+    if (host != m->loading && host != m->reviving)
         return;
     snprintf(the_table->sandbox, sizeof the_table->sandbox, "%s", host_report(host));
-    module_process_clear(&m->problems);
-    problem_add_reported(m->problems, json_object_get(host_catalog(host), "diagnostics"), &place);
-    if (!offers_something(host_catalog(host))) {
-        if (!problem_is_fatal(m->problems))
-            problem_add(m->problems, "validation", "error", &place,
-                        "it offers no agent; the names looked for are those of "
-                        "discovery.exports");
-        host_kill(host, "");
-        /* Its packages may be on their way, and the watch does not look into them. */
-        load_failed(the_table, m, problem_lacks_packages(m->problems) &&
-                                  m->failures < PACKAGES_TRIES);
-        return;
-    }
-    take_over(m, host);
+    if (host == m->loading)
+        newest_loaded(the_table, m);
+    else
+        revived(the_table, m);
     module_opens_serve(the_table, m);
     modules_changed(the_table);
 }
@@ -143,21 +235,25 @@ static void on_changed(void *arg, struct host *host)
         module_opens_serve(the_table, arg);
 }
 
-static void note_crash(struct module *m, struct host *host, const char *why)
+static void note_crash(struct module *m, const struct host *host, const char *why)
 {
-    struct problem_place place = place_of(m);
-
     if (why[0] == '\0')
         return;
-    if (m->runtime == NULL)
-        m->runtime = json_array();
-    while (json_array_size(m->runtime) >= RUNTIME_KEPT)
-        json_array_remove(m->runtime, 0);
-    problem_add(m->runtime, "runtime", "error", &place, "%s", why);
+    note_problem(m, why);
     m->restarts++;
     if (clock_mono_ms() - host_ready_ms(host) > HEALTHY_MS)
-        m->failures = 0;
-    back_off(m);
+        m->revival.failures = 0;
+    back_off(&m->revival);
+}
+
+static void forget_old(struct module *m, const struct host *host)
+{
+    for (int i = 0; i < MODULES_OLD_MAX; i++)
+        if (m->old[i] == host) {
+            for (int j = i; j + 1 < MODULES_OLD_MAX; j++)
+                m->old[j] = m->old[j + 1];
+            m->old[MODULES_OLD_MAX - 1] = NULL;
+        }
 }
 
 static void on_ended(void *arg, struct host *host, const char *why)
@@ -165,12 +261,7 @@ static void on_ended(void *arg, struct host *host, const char *why)
     struct module *m = arg;
     struct problem_place place = place_of(m);
 
-    for (int i = 0; i < MODULES_OLD_MAX; i++)
-        if (m->old[i] == host) {
-            for (int j = i; j + 1 < MODULES_OLD_MAX; j++)
-                m->old[j] = m->old[j + 1];
-            m->old[MODULES_OLD_MAX - 1] = NULL;
-        }
+    forget_old(m, host);
     if (host == m->host) {
         m->host = NULL;
         note_crash(m, host, why);
@@ -178,9 +269,14 @@ static void on_ended(void *arg, struct host *host, const char *why)
         m->loading = NULL;
         if (why[0] != '\0') {
             module_process_clear(&m->problems);
-            problem_add(m->problems, "runtime", "error", &place, "it cannot be started: %s", why);
+            problem_add(m->problems, "runtime", "error", &place, "it cannot be started: %s",
+                        why);
             load_failed(the_table, m, true);
         }
+    } else if (host == m->reviving) {
+        m->reviving = NULL;
+        if (why[0] != '\0')
+            revival_failed(the_table, m, why);
     }
     host_free(&host);
     module_opens_serve(the_table, m);
@@ -196,21 +292,28 @@ static int count_loads(const struct modules *table)
     return count;
 }
 
-void module_process_start(struct modules *table, struct module *m)
+/* NULL with the reason. */
+static struct host *start(const struct modules *table, struct module *m,
+                          const struct found *files, struct err *e)
 {
     struct host_settings settings = {.runner = &table->config->gateway.runner,
                                      .network = m->network, .exports = m->exports,
                                      .defaults = table->defaults};
     struct host_owner owner = {on_loaded, on_changed, on_ended, m};
+
+    return host_start(&settings, files, &owner, e);
+}
+
+void module_process_load(struct modules *table, struct module *m)
+{
     struct problem_place place = place_of(m);
     struct err e = {0};
 
-    m->is_new = m->needs_load || m->catalog == NULL;
     m->network_given = m->network;
     if (!discover_is_same(&m->found))
         err_set(&e, AGW_EUNAVAILABLE, "its files changed since they were found");
     else
-        m->loading = host_start(&settings, &m->found, &owner, &e);
+        m->loading = start(table, m, &m->found, &e);
     if (m->loading != NULL) {
         m->needs_load = false;
         modules_changed(table);
@@ -221,10 +324,48 @@ void module_process_start(struct modules *table, struct module *m)
     load_failed(table, m, true);
 }
 
-void module_process_release(struct module *m)
+/* What serves has been loaded from the newest files. */
+static bool is_newest(const struct module *m)
+{
+    return m->catalog != NULL && !m->is_broken && m->found.mark == m->served_mark;
+}
+
+bool module_process_can_revive(const struct module *m)
+{
+    if (m->catalog == NULL)
+        return m->needs_revival && m->is_kept;
+    return m->is_kept || is_newest(m);
+}
+
+void module_process_revive(struct modules *table, struct module *m)
+{
+    struct found copy = {0};
+    struct err e = {0};
+
+    m->is_reviving_copy = !is_newest(m) || !discover_is_same(&m->found);
+    if (!m->is_reviving_copy)
+        m->reviving = start(table, m, &m->found, &e);
+    else if (kept_find(&table->kept, &m->found, &copy))
+        m->reviving = start(table, m, &copy, &e);
+    else
+        err_set(&e, AGW_EUNAVAILABLE, "its files changed since they were found");
+    discover_drop(&copy);
+    if (m->reviving == NULL)
+        revival_failed(table, m, e.message);
+    modules_changed(table);
+}
+
+void module_process_stop_starting(struct module *m)
 {
     if (m->loading != NULL)
         host_kill(m->loading, "");
+    if (m->reviving != NULL)
+        host_kill(m->reviving, "");
+}
+
+void module_process_release(struct module *m)
+{
+    module_process_stop_starting(m);
     if (m->host != NULL)
         retire(m, m->host, OLD_DRAIN_MS);
     m->host = NULL;
@@ -245,19 +386,22 @@ static int64_t tick_hosts(struct module *m, int64_t now)
         next = earlier(next, host_tick(m->host, now));
     if (m->loading != NULL)
         next = earlier(next, host_tick(m->loading, now));
+    if (m->reviving != NULL)
+        next = earlier(next, host_tick(m->reviving, now));
     for (int i = 0; i < MODULES_OLD_MAX; i++)
         if (m->old[i] != NULL)
             next = earlier(next, host_tick(m->old[i], now));
     return next;
 }
 
-/* An older generation that serves on would not come back, so it does not go. */
+/* One that might not come back, when an edit with errors takes the place of its files, does not
+ * go. */
 static int64_t stop_if_idle(struct modules *table, struct module *m, int64_t now)
 {
     int64_t idle_ms = table->config->gateway.runner.idle_stop_ms, at;
 
-    if (m->host == NULL || idle_ms == 0 || m->is_broken || host_state(m->host) != HOST_READY ||
-        m->opens != NULL || host_runs(m->host) > 0)
+    if (m->host == NULL || idle_ms == 0 || !m->is_serving_kept ||
+        host_state(m->host) != HOST_READY || m->opens != NULL || host_runs(m->host) > 0)
         return INT64_MAX;
     at = host_idle_since(m->host) + idle_ms;
     if (now < at)
@@ -270,21 +414,31 @@ static int64_t stop_if_idle(struct modules *table, struct module *m, int64_t now
 
 static int64_t load_if_due(struct modules *table, struct module *m, int64_t now)
 {
-    bool is_due = m->needs_load || (m->opens != NULL && m->host == NULL);
-
-    if (!is_due || m->loading != NULL || table->is_draining)
+    if (!m->needs_load || m->loading != NULL)
         return INT64_MAX;
-    if (now < m->retry_at)
-        return m->retry_at;
+    if (now < m->load.retry_at)
+        return m->load.retry_at;
     if (m->opens == NULL && count_loads(table) >= table->loads_max)
         return INT64_MAX; /* the end of another one is an event */
-    module_process_start(table, m);
+    module_process_load(table, m);
+    return now;
+}
+
+static int64_t revive_if_due(struct modules *table, struct module *m, int64_t now)
+{
+    bool is_due = m->host == NULL && (m->opens != NULL || m->needs_revival);
+
+    if (!is_due || m->reviving != NULL || !module_process_can_revive(m))
+        return INT64_MAX;
+    if (now < m->revival.retry_at)
+        return m->revival.retry_at;
+    module_process_revive(table, m);
     return now;
 }
 
 bool module_process_is_there(const struct module *m)
 {
-    return m->host != NULL || m->loading != NULL || m->old[0] != NULL;
+    return m->host != NULL || m->loading != NULL || m->reviving != NULL || m->old[0] != NULL;
 }
 
 int64_t module_process_tick(struct modules *table, struct module *m, int64_t now)
@@ -292,5 +446,8 @@ int64_t module_process_tick(struct modules *table, struct module *m, int64_t now
     int64_t next = tick_hosts(m, now);
 
     next = earlier(next, stop_if_idle(table, m, now));
-    return earlier(next, load_if_due(table, m, now));
+    if (table->is_draining || m->is_blocked || !m->is_wanted)
+        return next;
+    next = earlier(next, load_if_due(table, m, now));
+    return earlier(next, revive_if_due(table, m, now));
 }

@@ -28,7 +28,16 @@ void module_opens_refuse(const struct modules *table, struct module *m,
 /* Before all others: the one table, for callbacks of processes. */
 void module_process_init(struct modules *table);
 
-void module_process_start(struct modules *table, struct module *m);
+/* Starts a process with the newest files. */
+void module_process_load(struct modules *table, struct module *m);
+/* Starts one of the generation that serves, of its files or of their copy; whether there is
+ * any. */
+void module_process_revive(struct modules *table, struct module *m);
+bool module_process_can_revive(const struct module *m);
+/* What is wrong with the newest files. */
+const char *module_process_error(const struct module *m);
+/* Of those that do not serve yet. */
+void module_process_stop_starting(struct module *m);
 /* It offers nothing any more: its processes may finish their runs. */
 void module_process_release(struct module *m);
 bool module_process_is_there(const struct module *m);

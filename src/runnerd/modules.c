@@ -34,6 +34,7 @@ static void free_module(struct module *m)
 {
     host_free(&m->host);
     host_free(&m->loading);
+    host_free(&m->reviving);
     for (int i = 0; i < MODULES_OLD_MAX; i++)
         host_free(&m->old[i]);
     free_claims(m);
@@ -63,6 +64,7 @@ static struct module *add_module(struct modules *table, const struct found *foun
     discover_copy(&m->found, found);
     m->problems = json_array();
     m->needs_load = true;
+    m->is_kept = kept_find(&table->kept, found, NULL);
     return m;
 }
 
@@ -117,6 +119,13 @@ static json_t *export_names(const struct config *config, const struct module *m)
     return names;
 }
 
+static void forget_copy(const struct modules *table, struct module *m)
+{
+    if (m->is_kept)
+        kept_forget(&table->kept, &m->found);
+    m->is_kept = m->is_serving_kept = m->needs_revival = false;
+}
+
 static void judge(struct modules *table, struct module *m)
 {
     const char *ns = m->found.is_dropin || m->claim_count == 0 ? m->identity.ns
@@ -131,10 +140,10 @@ static void judge(struct modules *table, struct module *m)
     }
     m->needs_load = false;
     module_opens_refuse(table, m, MODULES_BLOCKED, m->blocked, 0);
-    if (m->loading != NULL)
-        host_kill(m->loading, "");
+    module_process_stop_starting(m);
     if (m->host != NULL)
         host_kill(m->host, ""); /* what must not run does not run on */
+    forget_copy(table, m);
     json_decref(m->catalog);
     m->catalog = NULL;
     module_process_clear(&m->problems);
@@ -161,8 +170,7 @@ static void update(struct modules *table, struct module *m, const struct found *
         m->needs_load = true;
     identity_of(m->found.folder, table->config->gateway.default_namespace, &m->identity);
     if (m->needs_load) {
-        m->failures = 0;
-        m->retry_at = 0;
+        m->load = (struct module_tries){0};
         if (m->loading != NULL) /* of files that are not there any more */
             host_kill(m->loading, "");
     }
@@ -175,6 +183,20 @@ static const struct found *found_of(const struct discovery *d, const struct modu
         if (strcmp(d->found[i].path, m->found.path) == 0)
             return &d->found[i];
     return NULL;
+}
+
+/* Of modules that have gone while no runner was there. */
+static void sweep_copies(const struct modules *table)
+{
+    const char **paths = NULL;
+    size_t count = 0;
+
+    for (const struct module *m = table->first; m != NULL; m = m->next) {
+        paths = memory_grow(paths, (count + 1) * sizeof *paths);
+        paths[count++] = m->found.path;
+    }
+    kept_sweep(&table->kept, paths, count);
+    free(paths);
 }
 
 void modules_apply(struct modules *table, struct config *config, struct discovery *found,
@@ -204,12 +226,15 @@ void modules_apply(struct modules *table, struct config *config, struct discover
         }
         module_opens_refuse(table, m, MODULES_UNKNOWN, "it is not there any more", 0);
         module_process_release(m);
+        forget_copy(table, m);
         m->needs_load = false;
     }
     json_decref(table->problems);
     table->problems = json_incref(found->problems);
     if (before != NULL)
         config_release(&before);
+    else if (found->missing[0] == '\0')
+        sweep_copies(table);
     modules_changed(table);
 }
 
@@ -245,22 +270,25 @@ int64_t modules_tick(struct modules *table, int64_t now)
 bool modules_are_settled(const struct modules *table)
 {
     for (const struct module *m = table->first; m != NULL; m = m->next)
-        if (m->loading != NULL || (m->needs_load && m->failures == 0))
+        if (m->loading != NULL || (m->needs_load && m->load.failures == 0) ||
+            (m->needs_revival && m->revival.failures == 0))
             return false;
     return true;
 }
 
 const char *modules_state(const struct module *m)
 {
+    int64_t now = clock_mono_ms();
+
     if (m->is_blocked)
         return "blocked";
     if (!m->is_wanted)
         return "draining";
     if (m->host != NULL)
         return "running";
-    if (m->loading != NULL)
+    if (m->loading != NULL || m->reviving != NULL)
         return "starting";
-    if (clock_mono_ms() < m->retry_at)
+    if (now < m->load.retry_at || now < m->revival.retry_at)
         return "backoff";
     if (m->catalog == NULL && problem_is_fatal(m->problems))
         return "failed";
@@ -273,7 +301,7 @@ void modules_init(struct modules *table, const struct modules_user *user)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
-    *table = (struct modules){.user = *user, .problems = json_array(),
+    *table = (struct modules){.user = *user, .problems = json_array(), .kept = {.fd = -1},
                               .loads_max = cores > LOADS_LEAST ? (int)cores : LOADS_LEAST};
     module_process_init(table);
 }
@@ -285,8 +313,7 @@ void modules_drain(struct modules *table, int64_t within_ms)
         module_opens_refuse(table, m, MODULES_DRAINING, "the runner is being stopped",
                             MODULES_WAIT_MS);
         m->needs_load = false;
-        if (m->loading != NULL)
-            host_kill(m->loading, "");
+        module_process_stop_starting(m);
         if (m->host != NULL)
             host_drain(m->host, within_ms);
         for (int i = 0; i < MODULES_OLD_MAX; i++)
@@ -311,6 +338,7 @@ void modules_free(struct modules *table)
         table->first = m->next;
         free_module(m);
     }
+    kept_close(&table->kept);
     json_decref(table->problems);
     json_decref(table->defaults);
     if (table->config != NULL)

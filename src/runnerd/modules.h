@@ -5,7 +5,8 @@
  * A module's process is started to learn what it offers, ends when nobody needs it, and comes
  * back with the next run. When its files change, a process of the new generation is started
  * beside the old one; only when its catalog has come does it take the place, and the old one
- * finishes its runs. When the new one fails, the old one stays.
+ * finishes its runs. When the new one fails, the old one stays, and when it ends or has ended, it
+ * comes back from the copy that was made of its files (kept.h).
  */
 #ifndef AGW_RUNNERD_MODULES_H
 #define AGW_RUNNERD_MODULES_H
@@ -18,6 +19,7 @@
 #include "runnerd/discover.h"
 #include "runnerd/host.h"
 #include "runnerd/identity.h"
+#include "runnerd/kept.h"
 
 enum { MODULES_OLD_MAX = 16, MODULES_WHY = 256 };
 
@@ -35,6 +37,12 @@ struct module_open {
     bool is_counted; /* it waits for a pong, since there may be too many runs */
 };
 
+/* What failed is tried again after a while, ever later. */
+struct module_tries {
+    int failures;
+    int64_t retry_at; /* mono ms */
+};
+
 struct module {
     struct module *next;
     struct found found; /* the newest */
@@ -42,17 +50,24 @@ struct module {
     struct module_claim *claims;
     size_t claim_count;
     bool network, network_given; /* by agents.yaml; to the process that was started last */
-    bool is_wanted, is_blocked, needs_load;
-    bool is_new;    /* what is loading is another generation */
-    bool is_broken; /* the newest files cannot be used; an older generation serves */
+    bool is_wanted, is_blocked;
+    bool needs_load;     /* the newest files are to be loaded */
+    bool needs_revival;  /* they could not, and what the copy offers is not known */
+    bool is_broken;      /* they could not; an older generation serves */
+    bool is_kept;        /* there is a copy of one that could be loaded, */
+    bool is_serving_kept; /* ... and it is the one that serves */
+    bool is_reviving_copy;
+    uint64_t served_mark; /* found.mark when what serves was loaded; 0 = of an older copy */
     char blocked[MODULES_WHY];
     json_t *exports;  /* names to look for */
     json_t *catalog;  /* of the generation that serves; NULL = none */
     json_t *problems; /* of the newest load */
     json_t *runtime;  /* what has gone wrong since; problems */
-    struct host *host, *loading, *old[MODULES_OLD_MAX];
-    int failures;
-    int64_t retry_at, loaded_at, generation, restarts;
+    /* The one that serves, that with the newest files, that which is to serve again, and those
+     * that finish their runs. */
+    struct host *host, *loading, *reviving, *old[MODULES_OLD_MAX];
+    struct module_tries load, revival;
+    int64_t loaded_at, generation, restarts;
     struct module_open *opens;
 };
 
@@ -75,6 +90,7 @@ struct modules {
     struct module *first;
     struct config *config; /* a reference */
     struct modules_user user;
+    struct kept kept;
     json_t *problems;      /* of the search */
     json_t *defaults;
     int loads_max;
@@ -83,6 +99,7 @@ struct modules {
     char sandbox[LAUNCH_REPORT_SIZE]; /* of the last start */
 };
 
+/* No copies of modules are kept unless kept_open() is called for `kept` then. */
 void modules_init(struct modules *table, const struct modules_user *user);
 /* Ends all processes, waits for them. */
 void modules_free(struct modules *table);

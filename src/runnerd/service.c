@@ -145,6 +145,10 @@ static void search(struct service *s, bool again)
     if (s->rejected[0] != '\0')
         problem_add(d.problems, "validation", "error", &(struct problem_place){0},
                     "the configuration was not taken: %s", s->rejected);
+    if (s->unkept[0] != '\0')
+        problem_add(d.problems, "runtime", "warning", &(struct problem_place){0},
+                    "no copies of modules are kept, so processes do not end when idle: %s",
+                    s->unkept);
     modules_apply(&s->table, s->config, &d, (const char *const *)s->roots, s->root_count, again);
     judge_watch(s, &d);
     discover_free(&d);
@@ -163,6 +167,7 @@ int service_open(struct service *s, const char *config_file, struct config *conf
                  struct err *e)
 {
     struct modules_user user = server_modules_user;
+    struct err problem = {0};
     int status;
 
     *s = (struct service){.config_file = config_file, .config = config,
@@ -172,9 +177,12 @@ int service_open(struct service *s, const char *config_file, struct config *conf
     user.arg = s;
     modules_init(&s->table, &user);
     status = server_open(&s->server, config->gateway.runner.socket, &s->table, e);
-    if (status == 0)
-        search(s, false);
-    return status;
+    if (status != 0)
+        return status;
+    if (kept_open(&s->table.kept, config->gateway.runner.socket, &problem) != 0)
+        snprintf(s->unkept, sizeof s->unkept, "%.400s", problem.message);
+    search(s, false);
+    return 0;
 }
 
 void service_close(struct service *s)

@@ -21,6 +21,7 @@ struct service {
     char watch_reason[300];
     char **roots; /* absolute */
     size_t root_count;
+    char unkept[500];   /* why no copies of modules are kept; "" = they are */
     char rejected[500]; /* why the newest configuration was not taken; "" = it was */
     bool is_dirty, is_stopping;
     int64_t publish_at, generation, look_again_at, search_again_at;

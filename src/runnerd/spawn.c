@@ -126,6 +126,8 @@ static void add_sandbox(struct command *c, const struct config_runner *runner,
         add(c, "--network");
     add_limits(c, runner, module);
     add_value(c, "--read", c->folder);
+    if (module->origin != NULL)
+        add_value(c, "--read", module->origin);
     add_value(c, "--read", spawn_hosts());
     if (module->lang == DISCOVER_NATIVE) {
         add_value(c, "--read", c->program);

@@ -11,60 +11,11 @@ import time
 import pytest
 
 import env
-from procs import is_running, wait_until
-from runner import (LONG, Refused, Runner, ask, names, read_messages, send_with_fds, start_run)
+from procs import wait_until
+from runner import (LONG, PATIENT, Refused, ask, begin, begin_on, finish, module, names,
+                    read_messages, send_with_fds, start_run)
 
 SOON = 2.0 * env.SLOW  # the promise is two seconds
-
-# A run that says that it has begun, and ends when it is told to, with the text of its generation.
-PATIENT = """
-def wait(connection, message):
-    connection.sendall(b'{"t": "delta", "content": "begun"}\\n')
-    connection.recv(100)
-    return "TEXT"
-agent = {"fake": wait, "name": "Patient"}
-"""
-
-
-def module(text, **more):
-    return f"agent = {dict(fake=text, **more)!r}\n"
-
-
-@pytest.fixture
-def runner(directory):
-    runners = []
-
-    def make(**options):
-        runners.append(Runner(directory, **options))
-        return runners[-1]
-    yield make
-    for one in runners:
-        family = one.family() if one.process else []
-        assert one.stop() in (0, None), one.output()[-3000:]
-        assert not [pid for pid in family if is_running(pid)]
-
-
-def begin(control, agent, attr="agent"):
-    """A run that has begun: its connection."""
-    return begin_on(control.open(agent), attr)
-
-
-def begin_on(connection, attr="agent"):
-    start_run(connection, attr)
-    connection.settimeout(LONG)
-    seen = b""
-    while b"begun" not in seen:
-        more = connection.recv(1000)
-        assert more, seen
-        seen += more
-    return connection
-
-
-def finish(connection):
-    with connection:
-        connection.sendall(b"go\n")
-        return [m for m in read_messages(connection) if m["t"] == "run.done"][0]["output"]
-
 
 # ---- finding and changing -------------------------------------------------------------------
 
@@ -117,31 +68,6 @@ def test_a_helper_module_and_requirements_make_a_new_generation(runner):
         for generation, file in enumerate(["parts/helper.py", "requirements.txt"], 2):
             r.put(f"Hello/{file}", "# changed\n")
             c.wait(lambda _, g=generation: c.module("Hello.agent")["generation"] == g)
-
-
-def test_a_syntax_error_is_shown_and_the_last_good_generation_serves(runner):
-    r = runner(runner={"idle_stop": 0.2})
-    path = r.put("Hello/agent.py", module("good"))
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/hello")
-        good = begin_idle(c)
-        r.put("Hello/agent.py", "agent = {\n  'fake': 'bad'\nthis is no Python\n")
-        c.wait(lambda _: c.errors(kind="import"), timeout=2 * SOON)
-        error = c.errors(kind="import")[0]
-        assert error["path"] == str(path) and error["line"] in (1, 2, 3)
-        assert error["module"] == "Hello.agent" and error["severity"] == "error"
-        assert names(c.listing) == ["default/hello"] and c.listing["agents"][0]["available"]
-        time.sleep(0.5)  # longer than idle_stop: it does not go, since it could not come back
-        assert ask(c, "default/hello") == "good", good
-        r.put("Hello/agent.py", module("better"))
-        c.wait(lambda _: not c.errors() and c.module("Hello.agent")["generation"] == 2)
-        assert ask(c, "default/hello") == "better"
-
-
-def begin_idle(control):
-    """Starts the process anew, if it has been stopped meanwhile."""
-    return ask(control, "default/hello")
 
 
 def test_without_watch_a_refresh_finds_what_changed(runner):

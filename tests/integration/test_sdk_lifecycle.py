@@ -140,6 +140,23 @@ def test_a_syntax_error_is_shown_and_the_last_good_generation_serves(stage, lang
                "the mended generation")
 
 
+def test_the_last_good_generation_comes_back_after_it_was_idle(lang):
+    name = f"idle{lang}"
+
+    def state():
+        answer = fcgi.call(stage.gateway.socket, "GET", "/admin/agents", KEYS["admin"]).json()
+        return {m["module"]: m["state"] for m in answer["runner"]["modules"]}[f"{name}.agent"]
+    with staged(gateway_options={"runner": {"idle_stop": 0.3}}) as stage:
+        copy_in(stage, lang, name)
+        stage.wait_for(f"default/{name}")
+        stage.upstream.play([{"content": "Good.", "repeat": True}])
+        wait_until(lambda: state() == "idle", LONG, "end of the process")
+        edit(stage, lang, name, BROKEN[lang])
+        wait_until(lambda: errors(stage), LONG, "error")
+        assert text_of(stage, name) == "Good."
+        assert f"I am {name}." in str(stage.upstream.requests[-1])
+
+
 def test_what_is_blocked_is_never_executed_and_said_everywhere():
     """Without a sandbox, so that only the policy keeps the code from writing its mark."""
     with staged(gateway_options={"runner": {"sandbox": "off"}},

@@ -15,6 +15,8 @@ import gateway as gateway_module
 import wire
 from gateway import KEYS, Gateway
 from mock import Mock
+from procs import is_running
+from runner import Runner
 from webserver import NAMES, WebServer
 
 
@@ -185,3 +187,17 @@ class Admin:
 @pytest.fixture
 def admin_for():
     return Admin
+
+
+@pytest.fixture
+def runner(directory):
+    runners = []
+
+    def make(**options):
+        runners.append(Runner(directory, **options))
+        return runners[-1]
+    yield make
+    for one in runners:
+        family = one.family() if one.process else []
+        assert one.stop() in (0, None), one.output()[-3000:]
+        assert not [pid for pid in family if is_running(pid)]

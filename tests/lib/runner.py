@@ -17,6 +17,15 @@ from procs import Process, descendants, is_running, wait_until
 FAKE_HOSTS = env.SOURCE / "tests/lib/fake_hosts"
 LONG = 60 * env.SLOW
 
+# A run that says that it has begun, and ends when it is told to, with the text of its generation.
+PATIENT = """
+def wait(connection, message):
+    connection.sendall(b'{"t": "delta", "content": "begun"}\\n')
+    connection.recv(100)
+    return "TEXT"
+agent = {"fake": wait, "name": "Patient"}
+"""
+
 
 class Refused(Exception):
     """What the runner refused a connection with."""
@@ -144,6 +153,32 @@ def ask(control, agent, attr="agent"):
         start_run(connection, attr)
         done = [m for m in read_messages(connection) if m["t"] == "run.done"]
     return done[0]["output"] if done else None
+
+
+def module(text, **more):
+    return f"agent = {dict(fake=text, **more)!r}\n"
+
+
+def begin(control, agent, attr="agent"):
+    """A run that has begun: its connection."""
+    return begin_on(control.open(agent), attr)
+
+
+def begin_on(connection, attr="agent"):
+    start_run(connection, attr)
+    connection.settimeout(LONG)
+    seen = b""
+    while b"begun" not in seen:
+        more = connection.recv(1000)
+        assert more, seen
+        seen += more
+    return connection
+
+
+def finish(connection):
+    with connection:
+        connection.sendall(b"go\n")
+        return [m for m in read_messages(connection) if m["t"] == "run.done"][0]["output"]
 
 
 class Runner:
