@@ -234,13 +234,14 @@ static void add_module_agents(struct listing *l, struct module *m)
 
 /* ---- the rest ---- */
 
-static json_t *describe_module(const struct module *m)
+static json_t *describe_module(struct module *m)
 {
+    m->listed_runs = m->host == NULL ? 0 : host_runs(m->host);
+    m->listed_rss = m->host == NULL ? 0 : host_rss(m->host);
     return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "module", m->found.module,
                      "lang", discover_lang_names[m->found.lang], "state", modules_state(m), "pid",
                      (json_int_t)(m->host == NULL ? 0 : host_pid(m->host)), "rss",
-                     (json_int_t)(m->host == NULL ? 0 : host_rss(m->host)), "runs",
-                     (json_int_t)(m->host == NULL ? 0 : host_runs(m->host)), "restarts",
+                     (json_int_t)m->listed_rss, "runs", (json_int_t)m->listed_runs, "restarts",
                      (json_int_t)m->restarts, "generation", (json_int_t)m->generation);
 }
 

@@ -229,10 +229,22 @@ static void on_loaded(void *arg, struct host *host)
     modules_changed(the_table);
 }
 
+/* Memory grows and shrinks a little all the time. */
+static bool is_news(const struct module *m, const struct host *host)
+{
+    int64_t change = host_rss(host) - m->listed_rss;
+
+    return host_runs(host) != m->listed_runs || (change < 0 ? -change : change) * 4 > m->listed_rss;
+}
+
 static void on_changed(void *arg, struct host *host)
 {
+    struct module *m = arg;
+
+    if (host == m->host && is_news(m, host))
+        the_table->user.load_changed(the_table->user.arg);
     if (host_state(host) == HOST_READY)
-        module_opens_serve(the_table, arg);
+        module_opens_serve(the_table, m);
 }
 
 static void note_crash(struct module *m, const struct host *host, const char *why)

@@ -67,6 +67,7 @@ struct module {
      * that finish their runs. */
     struct host *host, *loading, *reviving, *old[MODULES_OLD_MAX];
     struct module_tries load, revival;
+    int64_t listed_runs, listed_rss; /* as gateways were told last */
     int64_t loaded_at, generation, restarts;
     struct module_open *opens;
 };
@@ -76,8 +77,10 @@ enum modules_refusal { MODULES_UNKNOWN, MODULES_BLOCKED, MODULES_START_FAILED, M
 extern const char *const modules_refusals[]; /* as on the wire */
 
 struct modules_user {
-    /* The list or the state of modules has changed. */
+    /* The list or the state of modules has changed, */
     void (*changed)(void *arg);
+    /* ... or only how many runs go on, and how much memory they take. */
+    void (*load_changed)(void *arg);
     /* Whether the client could be sent something now. */
     bool (*can_send)(void *client);
     void (*opened)(void *client, int64_t id, int fd); /* takes it */

@@ -16,7 +16,8 @@
 #include "util/json_text.h"
 #include "util/log.h"
 
-enum { COALESCE_MS = 50, LOOK_AGAIN_MS = 1000, SETTLE_MS = 1000 };
+/* Each list costs each gateway a new catalog: what changes with each run is told now and then. */
+enum { COALESCE_MS = 50, LOAD_COALESCE_MS = 2000, LOOK_AGAIN_MS = 1000, SETTLE_MS = 1000 };
 
 /* ---- configuration ---- */
 
@@ -85,13 +86,23 @@ static void take_config(struct service *s)
 
 /* ---- search and watch ---- */
 
+static void publish_within(struct service *s, int64_t ms)
+{
+    int64_t at = clock_mono_ms() + ms;
+
+    if (!s->is_dirty || at < s->publish_at)
+        s->publish_at = at;
+    s->is_dirty = true;
+}
+
 static void mark_dirty(void *arg)
 {
-    struct service *s = arg;
+    publish_within(arg, COALESCE_MS);
+}
 
-    if (!s->is_dirty)
-        s->publish_at = clock_mono_ms() + COALESCE_MS;
-    s->is_dirty = true;
+static void mark_load(void *arg)
+{
+    publish_within(arg, LOAD_COALESCE_MS);
 }
 
 static void set_watch_state(struct service *s, const char *state, const char *reason)
@@ -174,6 +185,7 @@ int service_open(struct service *s, const char *config_file, struct config *conf
                           .watch = {.event = {.fd = -1}, .fd = -1}, .look_again_at = INT64_MAX,
                           .search_again_at = INT64_MAX};
     user.changed = mark_dirty;
+    user.load_changed = mark_load;
     user.arg = s;
     modules_init(&s->table, &user);
     status = server_open(&s->server, config->gateway.runner.socket, &s->table, e);

@@ -423,6 +423,34 @@ def test_a_second_stop_does_not_wait(runner):
         connection.close()
 
 
+def test_runs_and_memory_are_told_without_being_asked_for(runner):
+    r = runner(runner={"ping_interval": 0.1})
+    r.put("Patient/agent.py", PATIENT)
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/patient")
+        c.wait(lambda _: c.module("Patient.agent")["rss"] == 1 << 20, what="memory")
+        runs = [begin(c, "default/patient") for _ in range(3)]
+        c.wait(lambda _: c.module("Patient.agent")["runs"] == 3, what="runs")
+        assert [finish(run) for run in runs] == ["TEXT"] * 3
+        c.wait(lambda _: c.module("Patient.agent")["runs"] == 0, what="end of the runs")
+
+
+def test_many_runs_are_no_storm_of_lists(runner):
+    r = runner(runner={"ping_interval": 0.1})
+    r.put("Patient/agent.py", PATIENT)
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/patient")
+        c.wait(lambda _: c.module("Patient.agent")["rss"] == 1 << 20, what="memory")
+        before, began = c.listing["generation"], time.monotonic()
+        while time.monotonic() - began < 4:  # in each ping's time it has other runs
+            assert finish(begin(c, "default/patient")) == "TEXT"
+        c.wait(lambda _: c.module("Patient.agent")["runs"] == 0, what="end of the runs")
+        seconds = time.monotonic() - began
+        assert 1 <= c.listing["generation"] - before <= seconds / 2 + 1
+
+
 # ---- connections ----------------------------------------------------------------------------
 
 
