@@ -3,11 +3,14 @@
 #include "api/dropin_news.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/context.h"
+#include "store/dropin_problems.h"
 #include "store/errors_ring.h"
 #include "store/metrics.h"
+#include "util/clock.h"
 #include "util/json_memory.h"
 #include "util/log.h"
 
@@ -19,11 +22,11 @@ static const char *text_of(const json_t *object, const char *name)
 }
 
 /* When it was seen changes with each look, what it is does not. */
+static const char *const members[] = {"kind", "severity", "agent", "module",
+                                      "path", "line",     "message", "count"};
+
 static bool is_same(const json_t *a, const json_t *b)
 {
-    static const char *const members[] = {"kind", "severity", "agent", "module", "path", "line",
-                                          "message"};
-
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
         const json_t *left = json_object_get(a, members[i]);
         const json_t *right = json_object_get(b, members[i]);
@@ -90,41 +93,161 @@ static void keep_problem(struct api *api, const json_t *problem)
         log_message(LOG_ERROR, "store.failed", "noting an error: %s", e.message);
 }
 
-/* That code was kept from running is a decision: it is on record like all others. */
-static void record_blocked(struct api *api, const json_t *problem)
+/* That code was kept from running is a decision: it is on record like all others. *text: the
+ * row's detail. */
+static void describe_blocked(const struct api *api, const json_t *problem, struct audit_row *row,
+                             char **text)
 {
     json_t *detail = json_pack("{s:s*,s:s*,s:s*}", "module", text_of(problem, "module"), "path",
                                text_of(problem, "path"), "message", text_of(problem, "message"));
-    char *text = detail == NULL ? NULL : json_dumps(detail, JSON_COMPACT);
-    struct audit_row row = {.ts = store_now(api->store), .kind = "dropin.blocked",
-                            .process = audit_process(), .agent = text_of(problem, "agent"),
-                            .generation = -1, .status = -1, .streaming = -1,
-                            .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1,
-                            .detail = text};
-    struct err e;
 
-    if (audit_close(api->audit, &row, NULL, &e) != 0)
-        log_message(LOG_ERROR, "audit.failed", "a blocked module: %s", e.message);
+    *text = detail == NULL ? NULL : json_dumps(detail, JSON_COMPACT);
+    *row = (struct audit_row){.ts = store_now(api->store), .kind = "dropin.blocked",
+                              .process = audit_process(), .agent = text_of(problem, "agent"),
+                              .generation = -1, .status = -1, .streaming = -1,
+                              .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1,
+                              .detail = *text};
     json_decref(detail);
-    json_memory_free(text);
 }
 
-static void tell_problem(struct api *api, const json_t *problem)
+static bool is_known_kind(const json_t *problem)
 {
     static const char *const kinds[] = {"import", "dependency", "validation", "security",
                                         "runtime"};
     const char *kind = text_of(problem, "kind");
-    size_t i = 0;
 
-    while (i < sizeof kinds / sizeof kinds[0] && (kind == NULL || strcmp(kind, kinds[i]) != 0))
-        i++;
-    if (i == sizeof kinds / sizeof kinds[0])
-        return;
+    for (size_t i = 0; kind != NULL && i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(kind, kinds[i]) == 0)
+            return true;
+    return false;
+}
+
+static void tell_problem(struct api *api, const json_t *problem)
+{
     log_problem(problem);
     keep_problem(api, problem);
-    metrics_add(METRIC_DROPIN_FAILURES, 1, kind);
-    if (is_blocked(problem))
-        record_blocked(api, problem);
+    metrics_add(METRIC_DROPIN_FAILURES, 1, text_of(problem, "kind"));
+}
+
+/* ---- which are new ---- */
+
+/* Of all lists of one gateway's runner: known to the database, in the order of the errors. */
+struct told {
+    const json_t **errors;
+    struct dropin_problem *problems;
+    struct audit_row *rows;
+    char **texts;
+    size_t count;
+};
+
+static void hash_problem(const json_t *problem, char hash[SHA_HEX_SIZE])
+{
+    json_t *said = json_array();
+    char *text;
+
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
+        json_t *value = json_object_get(problem, members[i]);
+
+        json_array_append_new(said, value == NULL ? json_null() : json_deep_copy(value));
+    }
+    text = json_dumps(said, JSON_COMPACT | JSON_SORT_KEYS);
+    sha_256_hex(text == NULL ? "" : text, text == NULL ? 0 : strlen(text), hash);
+    json_memory_free(text);
+    json_decref(said);
+}
+
+static void free_told(struct told *t)
+{
+    for (size_t i = 0; t->texts != NULL && i < t->count; i++)
+        json_memory_free(t->texts[i]);
+    free(t->errors);
+    free(t->problems);
+    free(t->rows);
+    free(t->texts);
+}
+
+/* false: memory is out. */
+static bool collect(const struct api *api, const json_t *errors, struct told *t)
+{
+    size_t most = json_array_size(errors) + 1, i;
+    const json_t *problem;
+
+    *t = (struct told){.errors = calloc(most, sizeof(json_t *)),
+                       .problems = calloc(most, sizeof *t->problems),
+                       .rows = calloc(most, sizeof *t->rows),
+                       .texts = calloc(most, sizeof(char *))};
+    if (t->errors == NULL || t->problems == NULL || t->rows == NULL || t->texts == NULL)
+        return false;
+    json_array_foreach(errors, i, problem) {
+        if (!is_known_kind(problem))
+            continue;
+        t->errors[t->count] = problem;
+        hash_problem(problem, t->problems[t->count].hash);
+        if (is_blocked(problem)) {
+            describe_blocked(api, problem, &t->rows[t->count], &t->texts[t->count]);
+            t->problems[t->count].row = &t->rows[t->count];
+        }
+        t->count++;
+    }
+    return true;
+}
+
+static bool contains_all(const json_t *list, const json_t *problems)
+{
+    const json_t *problem;
+    size_t i;
+
+    json_array_foreach(problems, i, problem)
+        if (!contains(list, problem))
+            return false;
+    return true;
+}
+
+/* Nothing that the database could not know from the list before. */
+static bool is_old(const json_t *now, const json_t *before)
+{
+    const json_t *errors = json_object_get(now, "errors");
+    const json_t *old = json_object_get(before, "errors");
+
+    return before != NULL &&
+           json_equal(json_object_get(now, "runner"), json_object_get(before, "runner")) &&
+           contains_all(old, errors) && contains_all(errors, old);
+}
+
+/* A runner that does not say who it is has one list after the other, each of them complete. */
+static void describe_list(const json_t *message, struct dropin_list *list)
+{
+    const json_t *runner = json_object_get(message, "runner");
+    const char *socket = text_of(runner, "socket");
+
+    list->runner = socket == NULL ? "" : socket;
+    list->started_at = socket == NULL ? clock_mono_us()
+                                      : json_integer_value(json_object_get(runner, "started_at"));
+    list->generation = json_integer_value(json_object_get(message, "generation"));
+    list->is_complete = socket == NULL || json_is_true(json_object_get(runner, "complete"));
+}
+
+/* Each is told once, whichever gateway sees it first, and again only when it had gone. When the
+ * database cannot say that, this process's last list has to do. */
+static void tell_problems(struct api *api, const json_t *now, const json_t *before)
+{
+    struct dropin_list list;
+    struct told t;
+    struct err e = {0};
+    int status = AGW_ENOMEM;
+
+    if (is_old(now, before))
+        return;
+    describe_list(now, &list);
+    if (collect(api, json_object_get(now, "errors"), &t))
+        status = dropin_problems_update(api->store, &list, t.problems, t.count, &e);
+    if (status != 0)
+        log_message(LOG_ERROR, "store.failed", "problems of agents: %s", e.message);
+    for (size_t i = 0; i < t.count; i++)
+        if (status == 0 ? t.problems[i].is_new
+                        : !contains(json_object_get(before, "errors"), t.errors[i]))
+            tell_problem(api, t.errors[i]);
+    free_told(&t);
 }
 
 /* ---- the rest ---- */
@@ -180,17 +303,14 @@ static void tell_runner(struct api *api)
 
 void dropin_news(void *arg, const struct dropins *now, const struct dropins *before)
 {
-    const json_t *old = before == NULL ? NULL : before->message, *problem;
-    size_t i;
+    const json_t *old = before == NULL ? NULL : before->message;
 
     if (now == NULL) {
         tell_runner(arg);
         return;
     }
     tell_watch(json_object_get(now->message, "watch"), json_object_get(old, "watch"));
-    json_array_foreach(json_object_get(now->message, "errors"), i, problem)
-        if (!contains(json_object_get(old, "errors"), problem))
-            tell_problem(arg, problem);
+    tell_problems(arg, now->message, old);
     tell_agents(now, before, "found");
     tell_agents(before, now, "gone");
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Says what is new with drop-in agents: in the log, in the list of recent errors, in the metrics,
- * and, of blocked modules, in the audit trail. One worker an instance speaks.
+ * and, of blocked modules, in the audit trail. One worker an instance speaks; of several instances
+ * with one database one tells of a problem, and none when it was told before (see
+ * store/dropin_problems.h).
  */
 #ifndef AGW_API_DROPIN_NEWS_H
 #define AGW_API_DROPIN_NEWS_H

@@ -287,7 +287,7 @@ static json_t *sorted(json_t *agents)
 }
 
 json_t *listing_make(const struct modules *table, int64_t generation,
-                     const struct listing_watch *watch)
+                     const struct listing_watch *watch, const struct listing_runner *runner)
 {
     struct listing l = {.table = table, .config = table->config, .agents = json_array(),
                         .errors = json_array()};
@@ -306,8 +306,11 @@ json_t *listing_make(const struct modules *table, int64_t generation,
         }
         json_array_append_new(modules, describe_module(m));
     }
-    return json_pack("{s:s, s:I, s:o, s:o, s:{s:s, s:s?}, s:o, s:o}", "t", "agents",
-                     "generation", (json_int_t)generation, "agents", sorted(l.agents), "errors",
+    return json_pack("{s:s, s:I, s:{s:s, s:I, s:b}, s:o, s:o, s:{s:s, s:s?}, s:o, s:o}", "t",
+                     "agents",
+                     "generation", (json_int_t)generation, "runner", "socket", runner->socket,
+                     "started_at", (json_int_t)runner->started_at, "complete",
+                     runner->is_complete, "agents", sorted(l.agents), "errors",
                      l.errors, "watch", "state", watch->state, "reason", watch->reason,
                      "sandbox", sandbox_of(table), "modules", modules);
 }

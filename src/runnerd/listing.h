@@ -15,9 +15,16 @@ struct listing_watch {
     const char *reason; /* NULL = none */
 };
 
+/* Who makes the list. */
+struct listing_runner {
+    const char *socket;
+    int64_t started_at; /* wall ms */
+    bool is_complete;   /* it has tried to load all modules: a problem that is not listed is none */
+};
+
 /* New reference. */
 json_t *listing_make(const struct modules *table, int64_t generation,
-                     const struct listing_watch *watch);
+                     const struct listing_watch *watch, const struct listing_runner *runner);
 
 /* The module of an agent that is listed, NULL = there is none. */
 struct module *listing_find(const struct modules *table, const json_t *listing, const char *id);

@@ -84,6 +84,9 @@ static void note_problem(struct module *m, const char *why)
     while (json_array_size(m->runtime) >= RUNTIME_KEPT)
         json_array_remove(m->runtime, 0);
     problem_add(m->runtime, "runtime", "error", &place, "%s", why);
+    /* The same again is another one. */
+    json_object_set_new(json_array_get(m->runtime, json_array_size(m->runtime) - 1), "count",
+                        json_integer(++m->noted));
 }
 
 void module_process_clear(json_t **list)

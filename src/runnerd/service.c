@@ -183,6 +183,7 @@ int service_open(struct service *s, const char *config_file, struct config *conf
 
     *s = (struct service){.config_file = config_file, .config = config,
                           .watch = {.event = {.fd = -1}, .fd = -1}, .look_again_at = INT64_MAX,
+                          .started_at = clock_wall_ms(),
                           .search_again_at = INT64_MAX};
     user.changed = mark_dirty;
     user.load_changed = mark_load;
@@ -191,6 +192,7 @@ int service_open(struct service *s, const char *config_file, struct config *conf
     status = server_open(&s->server, config->gateway.runner.socket, &s->table, e);
     if (status != 0)
         return status;
+    snprintf(s->socket, sizeof s->socket, "%s", s->server.socket.path);
     if (kept_open(&s->table.kept, config->gateway.runner.socket, &problem) != 0)
         snprintf(s->unkept, sizeof s->unkept, "%.400s", problem.message);
     search(s, false);
@@ -235,9 +237,13 @@ static void publish(struct service *s)
     struct listing_watch watch = {s->watch_state,
                                   s->watch_reason[0] == '\0' ? NULL : s->watch_reason};
 
+    bool is_settled = modules_are_settled(&s->table);
+    struct listing_runner runner = {s->socket, s->started_at, s->was_settled};
+
+    s->was_settled = runner.is_complete = s->was_settled || is_settled;
     s->is_dirty = false;
-    server_publish(&s->server, listing_make(&s->table, ++s->generation, &watch),
-                   modules_are_settled(&s->table));
+    server_publish(&s->server, listing_make(&s->table, ++s->generation, &watch, &runner),
+                   is_settled);
 }
 
 static int64_t tick_search(struct service *s, int64_t now)

@@ -24,6 +24,9 @@ struct service {
     char unkept[500];   /* why no copies of modules are kept; "" = they are */
     char rejected[500]; /* why the newest configuration was not taken; "" = it was */
     bool is_dirty, is_stopping;
+    bool was_settled;   /* all modules have been tried */
+    int64_t started_at; /* wall ms */
+    char socket[108];   /* where it listens, or did */
     int64_t publish_at, generation, look_again_at, search_again_at;
     int64_t stop_by;
 };

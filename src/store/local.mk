@@ -3,7 +3,7 @@ sql_migrations = sql/0001_initial.sql sql/0002_kind_index.sql \
   sql/0003_shadow_decisions.sql sql/0004_audit_anchor.sql \
   sql/0005_runtime_keys.sql sql/0006_limited_overrides.sql \
   sql/0007_usage_day_number.sql sql/0008_tool_invocations.sql \
-  sql/0009_key_tools.sql
+  sql/0009_key_tools.sql sql/0010_dropin_problems.sql
 sql_queries = \
   sql/queries/configuration-changes.sql \
   sql/queries/denied-today.sql \
@@ -33,6 +33,7 @@ libagw_a_SOURCES += \
   src/store/backup.c src/store/backup.h \
   src/store/configurations.c src/store/configurations.h \
   src/store/db.c src/store/db.h \
+  src/store/dropin_problems.c src/store/dropin_problems.h \
   src/store/errors_ring.c src/store/errors_ring.h \
   src/store/gate.c src/store/gate.h \
   src/store/inspect.c src/store/inspect.h \
@@ -62,6 +63,11 @@ store_fixture = tests/lib/store_fixture.c tests/lib/store_fixture.h
 unit_tests += tests/unit/test_store_audit_rows
 tests_unit_test_store_audit_rows_SOURCES = tests/unit/test_store_audit_rows.c $(store_fixture)
 tests_unit_test_store_audit_rows_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+
+unit_tests += tests/unit/test_store_dropin_problems
+tests_unit_test_store_dropin_problems_SOURCES = tests/unit/test_store_dropin_problems.c \
+  $(store_fixture)
+tests_unit_test_store_dropin_problems_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 
 unit_tests += tests/unit/test_store_store
 tests_unit_test_store_store_SOURCES = tests/unit/test_store_store.c $(store_fixture)

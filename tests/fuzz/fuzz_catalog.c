@@ -47,12 +47,13 @@ static void list_catalog(json_t *catalog)
                                  .module = (char *)"Fuzzed.agent", .is_dropin = true}};
     struct modules table = {.first = &m, .config = &config, .problems = json_array()};
     struct listing_watch watch = {"stopped", NULL};
+    const struct listing_runner runner = {"/run/runner.sock", 1, true};
     json_t *listing, *agent;
     size_t index;
 
     problem_add_reported(m.problems, json_object_get(catalog, "diagnostics"),
                          &(struct problem_place){.module = m.found.module});
-    listing = listing_make(&table, 1, &watch);
+    listing = listing_make(&table, 1, &watch, &runner);
     assert(listing != NULL);
     json_array_foreach(json_object_get(listing, "agents"), index, agent) {
         check_agent(agent);
