@@ -392,11 +392,11 @@ int policy_reload(struct policy_state *state, enum config_component component, c
         policy_release(&policy);
         (void)policy_acquire(state, &policy, &later); /* if not now, with the next request */
     }
+    config_sources_free(&sources); /* keys may stand in them: whoever reads the report finds none */
     register_report(state->store, component == CONFIG_COMPONENTS
                                       ? "all" : config_component_names[component],
                     by, status, config, errors, e);
     policy_release(&policy);
     config_release(&config);
-    config_sources_free(&sources);
     return status;
 }
