@@ -36,21 +36,6 @@ static void find_places(struct doctor *d)
         (void)context_database(d->call, &d->database);
 }
 
-static void check_runner(struct doctor *d)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; d->config != NULL && i < d->config->agent_count; i++)
-        count += d->config->agents[i].kind == AGENT_SDK;
-    if (count == 0)
-        findings_add(d->findings, "runner", FINDING_OK, NULL,
-                     "not configured: no agent of kind sdk needs one");
-    else
-        findings_add(d->findings, "runner", FINDING_WARNING,
-                     "this release has no agent runner; take those agents out of agents.yaml",
-                     "not configured: %zu agents of kind sdk are not available", count);
-}
-
 static int run(struct call *call)
 {
     struct findings findings;
@@ -68,7 +53,7 @@ static int run(struct call *call)
     }
     doctor_socket(&d);
     doctor_url(&d);
-    check_runner(&d);
+    doctor_runner(&d);
     status = findings_end(&findings, call);
     config_release(&d.config);
     config_sources_free(&d.sources);

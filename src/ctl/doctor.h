@@ -26,4 +26,7 @@ void doctor_modes(struct doctor *doctor);
 void doctor_owners(struct doctor *doctor);
 void doctor_disk(struct doctor *doctor);
 
+/* doctor_runner.c */
+void doctor_runner(struct doctor *doctor);
+
 #endif

@@ -47,7 +47,7 @@ static int build_request(struct buf *out)
     return out->failed ? -1 : 0;
 }
 
-static int open_socket(const char *path, int64_t wait_ms, struct err *e)
+int knock_open(const char *path, int64_t wait_ms, struct err *e)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const struct timeval wait = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
@@ -110,7 +110,7 @@ int knock_socket(const char *path, int64_t wait_ms, int *http_status, struct err
 {
     struct buf request, answer = {0};
     const char *status;
-    int rc = 0, fd = open_socket(path, wait_ms, e);
+    int rc = 0, fd = knock_open(path, wait_ms, e);
 
     if (fd < 0)
         return fd;

@@ -32,6 +32,7 @@ libagw_a_SOURCES += \
   src/ctl/explain.h src/ctl/explain_audited.c src/ctl/explain_document.c \
   src/ctl/explain_show.c \
   src/ctl/doctor_host.c \
+  src/ctl/doctor_runner.c \
   src/ctl/doctor_store.c \
   src/ctl/findings.c src/ctl/findings.h \
   src/ctl/help.c src/ctl/help.h \

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from agwctl import FINDING, Agwctl
 from gateway import UPSTREAM_SECRET
 from procs import children, descendants, is_running, wait_until
 from runner import FAKE_HOSTS, LONG, Control, ask
@@ -55,6 +56,22 @@ def test_the_runner_comes_and_goes_with_the_gateway(hosting, directory):
     assert hosting.stop() == 0
     assert not [pid for pid in family if is_running(pid)]
     assert not (directory / "runner.sock").exists()
+
+
+def test_doctor_asks_it(hosting, directory):
+    def finding(*arguments):
+        return [one for one in Agwctl(hosting, *arguments).json("doctor", status=FINDING)["checks"]
+                if one["name"] == "runner"][0]
+
+    with connect(directory) as c:
+        c.wait_agents("default/hello")
+        # (Other things of this gateway are findings: its keys are in the open.)
+        assert "1 drop-in agents are served" in finding()["detail"]
+        assert finding()["state"] == "ok"
+    assert hosting.stop() == 0
+    assert finding()["state"] == "warning" and "drop-in agents are not served" in \
+        finding()["detail"]
+    assert "runner.autostart" in finding()["advice"]
 
 
 def test_it_is_started_again(hosting, directory):
