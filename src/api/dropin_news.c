@@ -12,9 +12,10 @@
 #include "store/metrics.h"
 #include "util/clock.h"
 #include "util/json_memory.h"
+#include "util/json_text.h"
 #include "util/log.h"
 
-enum { KIND_SIZE = 32 };
+enum { KIND_SIZE = 32, PLACE_SIZE = 1024, MESSAGE_SIZE = 4096 };
 
 static const char *text_of(const json_t *object, const char *name)
 {
@@ -77,17 +78,35 @@ static void log_problem(const json_t *problem)
     log_end(&line);
 }
 
+/* "FILE:LINE: MESSAGE", as compilers have it. */
+static void with_place(char out[MESSAGE_SIZE], const json_t *problem)
+{
+    const char *path = text_of(problem, "path"), *message = text_of(problem, "message");
+    const json_t *line = json_object_get(problem, "line");
+    char place[PLACE_SIZE] = "";
+
+    message = message == NULL ? "" : message;
+    if (path != NULL && json_is_integer(line))
+        snprintf(place, sizeof place, "%.900s:%lld: ", path,
+                 (long long)json_integer_value(line));
+    else if (path != NULL && strncmp(message, path, strlen(path)) != 0)
+        snprintf(place, sizeof place, "%.900s: ", path);
+    snprintf(out, MESSAGE_SIZE, "%s%s", place, message);
+    json_text_repair(out);
+}
+
 static void keep_problem(struct api *api, const json_t *problem)
 {
-    const char *agent = text_of(problem, "agent"), *message = text_of(problem, "message");
-    char kind[KIND_SIZE];
+    const char *agent = text_of(problem, "agent");
+    char kind[KIND_SIZE], message[MESSAGE_SIZE];
     struct error_entry entry = {.ts = store_now(api->store), .component = "agents",
                                 .kind = kind,
                                 .severity = text_of(problem, "severity"),
                                 .subject = agent != NULL ? agent : text_of(problem, "module"),
-                                .message = message == NULL ? "" : message};
+                                .message = message};
     struct err e;
 
+    with_place(message, problem);
     snprintf(kind, sizeof kind, "discovery_%s", text_of(problem, "kind"));
     if (errors_ring_add(api->store, &entry, 1, &e) != 0)
         log_message(LOG_ERROR, "store.failed", "noting an error: %s", e.message);

@@ -134,6 +134,7 @@ def test_a_syntax_error_is_shown_and_the_last_good_generation_serves(stage, lang
     agents = fcgi.call(stage.gateway.socket, "GET", "/admin/agents", KEYS["admin"]).json()
     shown = [one for one in agents["discovery"] if one["path"] == str(path)]
     assert [one["line"] for one in shown] == [event["line"]]
+    assert any(one["message"].startswith(f"{path}:{event['line']}: ") for one in errors(stage))
     assert text_of(stage, name) == "Good."
     edit(stage, lang, name, AGENT[lang][1].replace("NAME", "mended"))
     wait_until(lambda: text_of(stage, name) and "mended" in str(stage.upstream.requests[-1]), LONG,
