@@ -78,6 +78,17 @@ def test_check_install_check(root, directory):
     assert script.read_text().startswith(f"#!{root}/Alpha/.venv/bin/python")
 
 
+def test_an_agent_without_requirements_that_is_named(root):
+    assert call(root, "--check", "--agent", "Plain") == ""
+    # By its folder, which lies in no root that is known here.
+    elsewhere = root.rename(root.parent / "elsewhere")
+    root.mkdir()
+    assert "Plain: installing" in call(root, "--agent", str(elsewhere / "Plain"))
+    assert (elsewhere / "Plain/.venv/bin/python").exists()
+    assert not (elsewhere / "Alpha/.venv").exists()
+    assert "up to date" in call(root, "--agent", "./elsewhere/Plain")
+
+
 def test_all_and_a_changed_file(root):
     said = call(root, "--all")
     assert said.count("installing") == 3 and "Plain" not in said
@@ -169,6 +180,13 @@ def test_node_modules(js_root):
     with runner_peer.NodeHost(argv, js_root / "Alpha") as host:
         assert host.start(js_root / "Alpha/agent.mjs")["diagnostics"] == []
         assert runner_peer.Run(host, {}).play()["output"] == "one"
+
+
+def test_a_node_agent_without_package_json_that_is_named(js_root):
+    said = call(js_root, "--agent", "Plain", status=2)
+    assert "has no package.json" in said and '"@openai/agents"' in said
+    (js_root / "Plain/agent.js").rename(js_root / "Plain/agent.ts")
+    assert "has no package.json" in call(js_root, "--agent", "plain", status=2)
 
 
 def test_a_changed_package_json(js_root):
