@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Searches folders for agent.py, agent.mjs, agent.js and agent.so. */
+/* Searches folders for agent.py, agent.mjs, agent.js, agent.cjs, agent.ts and agent.so. */
 #include "runnerd/discover.h"
 
 #include <errno.h>
@@ -90,8 +90,8 @@ static void take_dropin(struct discover_search *s, int fd, const char *rel, int 
     if (others > 0)
         discover_files_complain(s, "validation", "warning", rel,
                                 "has several agent files; the first of "
-                                "agent.py, agent.mjs, agent.js, agent.so is "
-                                "taken");
+                                "agent.py, agent.mjs, agent.js, agent.cjs, agent.ts, "
+                                "agent.so is taken");
 }
 
 static bool has_name(char **names, size_t count, const char *name)

@@ -19,10 +19,12 @@ enum { FOUND_MAX = 2000 };
 const struct discover_kind discover_files_kinds[DISCOVER_KINDS] = {{"py", DISCOVER_PYTHON},
                                                                    {"mjs", DISCOVER_NODE},
                                                                    {"js", DISCOVER_NODE},
+                                                                   {"cjs", DISCOVER_NODE},
+                                                                   {"ts", DISCOVER_NODE},
                                                                    {"so", DISCOVER_NATIVE}};
 
 /* Files whose change makes a new generation of their module. */
-static const char *const marked[] = {"py",  "mjs", "cjs",  "js",  "so",  "json",
+static const char *const marked[] = {"py",  "mjs", "cjs",  "js",  "ts", "so",  "json",
                                      "txt", "md",  "yaml", "yml", "toml"};
 static const char *suffix_of(const char *name)
 {

@@ -10,7 +10,7 @@
 
 #include "runnerd/discover.h"
 
-enum { DISCOVER_KINDS = 4, DISCOVER_DEPTH_MAX = 12, DISCOVER_ENTRIES_MAX = 50000 };
+enum { DISCOVER_KINDS = 6, DISCOVER_DEPTH_MAX = 12, DISCOVER_ENTRIES_MAX = 50000 };
 
 /* What hosts what: agent.SUFFIX, the first of these that is there. */
 struct discover_kind {

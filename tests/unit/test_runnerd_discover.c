@@ -97,7 +97,7 @@ static void modules_lie_in_folders_of_their_own(void **state)
 {
     static const char *const files[] = {
         "Py/agent.py", "Py/sub/agent.py", "ns/Js/agent.js", "ns/deep/Mjs/agent.mjs", "C/agent.so",
-        "C/agent.c", "Cee/agent.c", "Other/main.py", ".hidden/agent.py", "Py2/node_modules/x/agent.js",
+        "C/agent.c", "Cee/agent.c", "Cjs/agent.cjs", "Ts/agent.ts", "Ts/x.ts", "Other/main.py", ".hidden/agent.py", "Py2/node_modules/x/agent.js",
         "Py2/__pycache__/agent.py", "agents.py", "Two/agent.js", "Two/agent.py", "agent.py"};
     struct discovery d;
     char text[1000];
@@ -108,13 +108,15 @@ static void modules_lie_in_folders_of_their_own(void **state)
         put(files[i], "");
     search(&d);
     assert_string_equal(modules_of(&d, text),
-                        "C.agent Py.agent Two.agent ns.Js.agent ns.deep.Mjs.agent");
+                        "C.agent Cjs.agent Py.agent Ts.agent Two.agent ns.Js.agent ns.deep.Mjs.agent");
     assert_int_equal(d.found[0].lang, DISCOVER_NATIVE);
-    assert_int_equal(d.found[1].lang, DISCOVER_PYTHON);
+    assert_int_equal(d.found[1].lang, DISCOVER_NODE);
     assert_int_equal(d.found[2].lang, DISCOVER_PYTHON);
     assert_int_equal(d.found[3].lang, DISCOVER_NODE);
-    assert_string_equal(d.found[4].folder, "ns/deep/Mjs");
-    assert_true(d.found[4].is_dropin);
+    assert_int_equal(d.found[4].lang, DISCOVER_PYTHON);
+    assert_int_equal(d.found[5].lang, DISCOVER_NODE);
+    assert_string_equal(d.found[6].folder, "ns/deep/Mjs");
+    assert_true(d.found[6].is_dropin);
     assert_int_equal(json_array_size(d.problems), 3);
     assert_non_null(strstr(problem_of(&d, 0), "not in a folder of its own"));
     assert_non_null(strstr(problem_of(&d, 1), "Cee has agent.c"));

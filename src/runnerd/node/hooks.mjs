@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What `import` and `require` find: the package agent_gateway, and the SDK with tools watched.
+import fs from "node:fs";
 import module from "node:module";
 import { fileURLToPath } from "node:url";
 
@@ -25,6 +26,15 @@ function isOwn(parent) {
 export function install(agent) {
   const folder = new URL(".", agent).href;
 
+  /** TypeScript names its files as the compiler would: "./x.js" is x.ts, when there is no other. */
+  function sourceOf(specifier, { parentURL: parent }) {
+    if (!isOwn(parent) || !parent.endsWith(".ts") || !/^\.{1,2}\//.test(specifier)) return null;
+    const named = new URL(specifier, parent);
+    if (fs.existsSync(named)) return null;
+    const source = new URL(`${named.href.replace(/\.js$/, "")}.ts`);
+    return fs.existsSync(source) ? source.href : null;
+  }
+
   function resolve(specifier, context, next) {
     if (specifier === "agent_gateway")
       return { url: GATEWAY, format: "module", shortCircuit: true };
@@ -38,6 +48,8 @@ export function install(agent) {
       const found = next(specifier, { ...context, conditions: [...conditions, "import"] });
       return { url: found.url + MARK, format: "module", shortCircuit: true };
     }
+    const source = sourceOf(specifier, context);
+    if (source !== null) return next(source, context);
     if (context.parentURL?.endsWith(MARK))
       return next(specifier, { ...context, parentURL: context.parentURL.slice(0, -MARK.length) });
     return next(specifier, context);
