@@ -72,12 +72,30 @@ def test_names_of_exports_are_the_operators(node_host):
                  'module.exports = build();'),
     ("agent.js", 'const { Agent } = require("@openai/agents");\n'
                  'module.exports = new Agent({ name: "A", instructions: "x" });'),
+    ("agent.cjs", 'const { Agent } = require("@openai/agents");\n'
+                  'exports.agent = new Agent({ name: "A", instructions: "x" });'),
+    ("agent.ts", AGENT + 'interface Named { name: string }\nconst named: Named = { name: "A" };\n'
+                 'export const agent: Agent = new Agent({ ...named, instructions: "x" });'),
 ])
 def test_kinds_of_modules(node_host, name, code):
     host = node_host(code, name)
     assert attrs(host.catalog) == [("agent", "agent")], host.catalog
     last, run = answer(host, model=[{"content": "Hi"}])
     assert last["output"] == "Hi" and run.requests[0]["messages"][0]["content"] == "x"
+
+
+@pytest.mark.parametrize("name", ["./words.js", "./words", "./words.ts"])
+def test_typescript_names_its_files_as_its_compiler_has_it(node_host, name):
+    host = node_host(AGENT + f'import {{ words }} from "{name}";\n'
+                     'export const agent = new Agent({ name: "A", instructions: words });',
+                     "agent.ts", files={"words.ts": 'export const words: string = "x";\n'})
+    last, run = answer(host, model=[{"content": "Hi"}])
+    assert last["output"] == "Hi" and run.requests[0]["messages"][0]["content"] == "x"
+
+
+def test_a_syntax_error_of_typescript_has_its_place(node_host):
+    error = only(node_host("const x: number = 1;\n\nconst y: = ;\n", "agent.ts").catalog)
+    assert error["kind"] == "import" and error["path"].endswith("agent.ts"), error
 
 
 def test_a_factory_that_needs_a_request_is_served_all_the_same(node_host):
@@ -145,7 +163,7 @@ HOSTED = 'import { Agent, webSearchTool } from "@openai/agents";\n'
 
 
 @pytest.mark.parametrize("code, kind, has", [
-    ("import 'no-such-package';", "dependency", "contrib/install-agent-deps --agent Agent0"),
+    ("import 'no-such-package';", "dependency", "contrib/install-agent-deps --agent /"),
     ("import '@no/such/thing';", "dependency", "@no/such"),
     ("import './nowhere.mjs';", "import", "nowhere.mjs"),
     ('import { NoSuchThing } from "@openai/agents";', "import", "NoSuchThing"),
@@ -164,6 +182,14 @@ HOSTED = 'import { Agent, webSearchTool } from "@openai/agents";\n'
     (HOSTED + "export const agent = new Agent({ name: 'A', handoffs: [\n"
               "  new Agent({ name: 'B', tools: [webSearchTool()] })] });",
      "validation", "web_search of B"),
+    ("import fs from 'node:fs';\nimport os from 'node:os';\n"
+     "throw Object.assign(new Error('no'), { code: 'EROFS', path: 'x.db' });", "import",
+     "os.tmpdir()"),
+    ("import dns from 'node:dns/promises';\nawait dns.lookup('host.invalid');", "import",
+     "network: true"),
+    ('import { Agent, run } from "@openai/agents";\n'
+     "export const agent = new Agent({ name: 'A' });\nawait run(agent, 'Hi');", "import",
+     "belongs into another file"),
 ])
 def test_diagnostics(node_host, code, kind, has):
     error = only(node_host(code).catalog)
@@ -192,7 +218,7 @@ def test_missing_packages_are_named_before_anything_is_imported(node_host):
     assert [(d["kind"], d["line"], os.path.basename(d["path"])) for d in found] == [
         ("dependency", 5, "package.json"), ("dependency", 6, "package.json")], found
     assert "no-such-package ^2.0.0 is not installed" in found[0]["message"]
-    assert "contrib/install-agent-deps --agent Agent0" in found[0]["message"]
+    assert "contrib/install-agent-deps --agent /" in found[0]["message"]
     assert "zod 1.0.0 (version 4." in found[1]["message"]
 
 

@@ -85,12 +85,19 @@ def test_factories(python_host, code, says):
     assert says in run.requests[0]["messages"][0]["content"]
 
 
+def test_a_factory_may_read_its_context_while_it_is_loaded(python_host):
+    host = python_host(AGENT + "def build_agent(context):\n"
+                               "    team = context['metadata'].get('team', context.user)\n"
+                               "    return Agent(name=f'For {team}')\n")
+    assert host.catalog["diagnostics"] == []
+
+
 def test_a_factory_that_needs_a_request_is_served_all_the_same(python_host):
     host = python_host(AGENT + "def build_agent(context):\n"
-                               "    return Agent(name=context['user'])\n")
+                               "    return Agent(name=context['user'].title())\n")
     assert attrs(host.catalog) == [("build_agent", "factory")]
     warning = only(host.catalog, "warning")
-    assert warning["kind"] == "runtime" and warning["line"] == 3 and "KeyError" in \
+    assert warning["kind"] == "runtime" and warning["line"] == 3 and "AttributeError" in \
         warning["message"]
     assert answer(host, attr="build_agent", model=[{"content": "Hi"}])[0]["output"] == "Hi"
 
@@ -162,7 +169,7 @@ def test_errors_in_helpers_are_shown_where_they_are(python_host, directory):
 
 @pytest.mark.parametrize("code, kind, has", [
     ("import nothing_of_this_name", "dependency",
-     "contrib/install-agent-deps --agent Agent0"),
+     "contrib/install-agent-deps --agent /"),
     ("from agents import NoSuchThing", "import", "NoSuchThing"),
     ("import sys; sys.exit(4)", "import", "exit(4)"),
     ("raise KeyboardInterrupt", "import", "KeyboardInterrupt"),
@@ -177,10 +184,26 @@ def test_errors_in_helpers_are_shown_where_they_are(python_host, directory):
     ("from agents import Agent, WebSearchTool\n"
      "agent = Agent(name='A', handoffs=[Agent(name='B', tools=[WebSearchTool()])])",
      "validation", "web_search of B"),
+    ("import os\nKEY = os.environ['WEATHER_KEY']", "import", "the environment of the gateway is not"),
+    ("open('/nowhere-to-write', 'x')" if os.geteuid() else
+     "import errno\nraise PermissionError(errno.EROFS, 'Read-only', 'x.db')", "import",
+     "tempfile.gettempdir()"),
+    ("import socket\nsocket.getaddrinfo('host.invalid', 80)", "import", "network: true"),
+    ("import sqlite3\nsqlite3.connect('/nowhere/x.db')", "import", "tempfile.gettempdir()"),
+    (AGENT + "from agents import Runner\nRunner.run_sync(Agent(name='A'), 'Hi')", "import",
+     "belongs under `if __name__"),
+    ("from typing import Any\n" + AGENT + "agent = Agent(name='A', output_type=dict[str, Any])",
+     "validation", "the output_type of A cannot be used"),
 ])
 def test_diagnostics(python_host, code, kind, has):
     error = only(python_host(code).catalog)
     assert error["kind"] == kind and has in error["message"], error
+
+
+def test_an_error_of_python_itself_is_shown_where_the_agent_caused_it(python_host):
+    # Python's frozen modules have no path; the host's working folder is the agent's.
+    error = only(python_host("\nimport os\nKEY = os.environ['NO_SUCH_KEY']\n").catalog)
+    assert (os.path.basename(error["path"]), error["line"]) == ("agent.py", 3)
 
 
 def test_other_agents_of_a_module_with_a_bad_one_are_served(python_host):
@@ -218,7 +241,7 @@ def test_missing_packages_are_named_before_anything_is_imported(python_host, dir
         ("dependency", 3, "requirements.txt"), ("dependency", 4, "requirements.txt"),
         ("dependency", 1, "more.txt")]
     assert "no-such-package>=2 is not installed" in found[0]["message"]
-    assert "contrib/install-agent-deps --agent Needy" in found[0]["message"]
+    assert found[0]["message"].endswith(f"run contrib/install-agent-deps --agent {folder}")
     assert "openai<1 (version 3." in found[1]["message"]
     assert "one-more[extra]==1.0" in found[2]["message"]
 

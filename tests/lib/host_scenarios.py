@@ -67,6 +67,7 @@ def _look(run, last, expect, stream):
         "request_count": lambda value: len(run.requests) == value,
         "requests": lambda value: len(run.requests) == len(value) and all(
             map(runner_peer.contains, run.requests, value)),
+        "turns": lambda value: run.turns == value,
         "no_tools": lambda value: not set(value) & {
             tool["function"]["name"] for body in run.requests for tool in body.get("tools", [])},
         "last_tools": lambda value: [m["content"] for m in run.requests[-1]["messages"]
@@ -79,7 +80,7 @@ def _look(run, last, expect, stream):
                                     run.calls, run.text(), log)
     for body in run.requests:
         assert bool(body.get("stream")) == stream or "judge" in run.scenario.get("attr", "") \
-            or run.scenario.get("attr") == "helped", body
+            or run.scenario.get("attr") in ("helped", "streaming"), body
 
 
 def _look_at_error(run, last, error):

@@ -311,6 +311,7 @@ class Run:
         self.verdicts = scenario.get("verdicts") or {}
         self.results = scenario.get("results") or {}
         self.requests, self.checks, self.done, self.calls = [], [], [], []
+        self.turns = []       # of the requests: whether they are turns of the run itself
         self.deltas, self.logs, self.cancelled, self.unknown = [], [], [], []
         self.beats, self.hello, self.last = 0, None, None
         self.more = more
@@ -393,6 +394,7 @@ class Run:
         assert message["api"] == "chat/completions", message
         body = message["body"]
         self.requests.append(body)
+        self.turns.append(message.get("main"))
         reply = self.model.reply(body)
         if reply.get("silent"):
             return

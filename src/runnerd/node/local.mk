@@ -5,6 +5,7 @@ dist_nodehost_DATA = \
   src/runnerd/node/agent_gateway.mjs \
   src/runnerd/node/answer.mjs \
   src/runnerd/node/calls.mjs \
+  src/runnerd/node/hints.mjs \
   src/runnerd/node/hooks.mjs \
   src/runnerd/node/host.mjs \
   src/runnerd/node/messages.mjs \

@@ -7,13 +7,15 @@ import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 import { from, install as installHooks, loaded } from "./hooks.mjs";
-import { isA } from "./outcome.mjs";
+import { hint } from "./hints.mjs";
+import { causes, isA } from "./outcome.mjs";
 import { missing } from "./packages.mjs";
 import { configure } from "./sdk.mjs";
 
 const META = ["namespace", "display_name", "description", "model", "upstream"];
+const NO_REQUEST = { request_id: null, key_id: null, agent: null, user: null, metadata: {} };
 const FACTORY_MS = 30_000;
-const CHECK_MS = 10_000;
+const CHECK_MS = 30_000;
 const FAILED = Symbol("failed");
 
 function camelCase(name) {
@@ -27,6 +29,8 @@ function isObject(value) {
 export class Module {
   #names;
   #exports = new Map(); // attr -> [value, kind]
+  #models = new Map(); // attr -> the model that its code names
+  #defaultModel;
   #diagnostics = [];
   #gateway = {};
   #namespace = {};
@@ -37,6 +41,7 @@ export class Module {
     this.path = fs.realpathSync(message.path);
     this.folder = path.dirname(this.path);
     this.url = pathToFileURL(this.path).href;
+    this.#defaultModel = message.defaults?.model ?? null;
     this.#names = message.exports?.length > 0 ? message.exports : ["agent", "build_agent"];
   }
 
@@ -51,7 +56,7 @@ export class Module {
   async load() {
     installHooks(this.url);
     let found = [];
-    if (this.#packagesAreThere() && await this.#import()) {
+    if (this.#canBeRead() && this.#packagesAreThere() && await this.#import()) {
       this.#readMeta();
       found = await this.#list();
     }
@@ -60,7 +65,17 @@ export class Module {
   }
 
   #install() {
-    return `contrib/install-agent-deps --agent ${path.basename(this.folder)}`;
+    const folder = /[^\w./+:@%-]/.test(this.folder)
+      ? `'${this.folder.replaceAll("'", "'\\''")}'` : this.folder;
+    return `contrib/install-agent-deps --agent ${folder}`;
+  }
+
+  #canBeRead() {
+    const can = !this.path.endsWith(".ts") || Boolean(process.features.typescript);
+    if (!can)
+      this.#problem("dependency", `Node.js is ${process.version}: agent.ts needs 22.18 or newer, ` +
+        "which runner.node of gateway.yaml can name; or compile it to agent.mjs");
+    return can;
   }
 
   #packagesAreThere() {
@@ -101,7 +116,7 @@ export class Module {
     this.sdk = await import(from(this.url, "@openai/agents"));
     this.sdkVersion = `@openai/agents ${JSON.parse(fs.readFileSync(manifest, "utf8")).version}`;
     const { default: OpenAI } = await import(from(pathToFileURL(manifest).href, "openai"));
-    configure(this.sdk, OpenAI);
+    configure(this.sdk, OpenAI, this.#defaultModel);
   }
 
   /** The innermost line of the agent's own files. */
@@ -144,7 +159,7 @@ export class Module {
         `package.json and run ${this.#install()}`, this.#placeOfImport(text, lacks));
       return;
     }
-    this.#problem("import", `${name}: ${text}`, this.#place(error));
+    this.#problem("import", `${name}: ${text}${hint(causes(error))}`, this.#place(error));
   }
 
   #placeOfImport(text, name) {
@@ -187,7 +202,9 @@ export class Module {
       const shown = kind === "factory" ? await this.#tryFactory(attr, value) : value;
       if (shown === FAILED || !this.#canBeServed(attr, shown)) continue;
       this.#exports.set(attr, [value, kind]);
-      found.push({ attr, kind, ...this.#describe(shown) });
+      const described = this.#describe(shown);
+      this.#models.set(attr, described.model);
+      found.push({ attr, kind, ...described });
     }
     if (found.length === 0 && !this.#diagnostics.some(({ severity }) => severity === "error"))
       this.#problem("validation", `the module exports none of ${this.#names.join(", ")}, and no ` +
@@ -230,10 +247,10 @@ export class Module {
         setTimeout(() => reject(new Error(`no agent within ${FACTORY_MS / 1000} s`)),
           FACTORY_MS).unref();
       });
-      made = await Promise.race([make({}), late]);
+      made = await Promise.race([make(structuredClone(NO_REQUEST)), late]);
     } catch (error) {
       this.#problem("runtime", `${attr}() fails without a request: ${error?.name}: ` +
-        `${error?.message}`, { severity: "warning", attr, ...this.#place(error) });
+        `${error?.message}${hint(causes(error))}`, { severity: "warning", attr, ...this.#place(error) });
       return null;
     }
     if (this.isAgent(made) || runs(made)) return made;
@@ -276,13 +293,18 @@ export class Module {
         handoffs: [] };
     return {
       name: agent.name,
-      model: typeof agent.model === "string" && agent.model !== "" ? agent.model : null,
+      model: modelName(agent.model),
       tools: [...new Set(agent.tools.map((tool) => tool.name))].sort(),
       handoffs: agent.handoffs.map((one) => one.agent?.name ?? one.name ?? "?"),
     };
   }
 
   // ---- for a run ----
+
+  /** Whether the operator, or `gateway`, has chosen it rather than the code of an Agent. */
+  isGiven(attr, model) {
+    return "model" in this.#gateway || model !== (this.#models.get(attr) ?? this.#defaultModel);
+  }
 
   /** -> an Agent or an object with run(). */
   async target(attr, context) {
@@ -294,6 +316,12 @@ export class Module {
     if (!this.isAgent(made) && !runs(made)) throw new TypeError(`${attr}() gave ${typeof made}`);
     return made;
   }
+}
+
+/** Of a text, or of an object of the SDK's classes. */
+function modelName(model) {
+  const name = isObject(model) ? model._model ?? model.model : model;
+  return typeof name === "string" && name !== "" ? name : null;
 }
 
 /** An object of the agent's own that answers requests; a Runner of the SDK is none. */

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 // How a run ends: each error's class, HTTP status and message for the client.
 import { RunEnded } from "./calls.mjs";
+import { hint } from "./hints.mjs";
 import { TooLong } from "./wire.mjs";
 
 export const INTERNAL = { class: "internal", status: 500, code: "agent_error",
   message: "the agent failed" };
+// Codes of what transport.mjs itself refuses: the agent's mistake, not a word of an upstream.
+const NOT_HERE = ["not_served", "no_run"];
 const DETAILS_MAX = 6000;
 
 /** The request is one that no agent can answer: the client's mistake. */
@@ -51,7 +54,7 @@ function attempt(get, otherwise) {
   }
 }
 
-function* causes(error) {
+export function* causes(error) {
   const seen = new Set();
   while (error !== null && typeof error === "object" && !seen.has(error)) {
     seen.add(error);
@@ -81,7 +84,11 @@ function ofOpenai(run, error) {
       message: "the model did not answer in the time that the agent gives it" };
   if (isA(error, "APIConnectionError"))
     return { class: "upstream", status: 502, code: "upstream_unreachable",
-      message: "the agent could not reach its model" };
+      message: "the agent could not reach the model provider that its code names; its log says " +
+        "more", details: describe(error) };
+  if (NOT_HERE.includes(error.code))
+    return { class: "user_error", status: 500, code: "agent_error",
+      message: error.error?.message ?? error.message };
   if (typeof error.status === "number")
     return ofUpstream(error.status, error.error, error.headers, error.message);
   const cut = run.cut ?? {};
@@ -129,7 +136,8 @@ export function describe(error) {
   for (const cause of causes(error))
     texts.push(attempt(() => (typeof cause.stack === "string" ? cause.stack : String(cause)),
       "an error without a text"));
-  return (texts.join("\ncaused by: ") || String(error)).slice(0, DETAILS_MAX);
+  return (texts.join("\ncaused by: ") || String(error)).slice(0, DETAILS_MAX) +
+    hint(causes(error));
 }
 
 function nameOf(error) {

@@ -81,6 +81,17 @@ export class Run {
     scope.run({ run: this, depth: 0, model: null, tool: null }, () => this.#serve());
   }
 
+  /** The model that all of the run has to ask, or null when each Agent asks its own. */
+  get givenModel() {
+    const { model } = this.start;
+    return this.host.module.isGiven(this.attr, model) ? model : null;
+  }
+
+  /** The export that answers. */
+  get attr() {
+    return this.start.agent?.attr ?? "agent";
+  }
+
   // ---- the course of it ----
 
   async #serve() {

@@ -11,17 +11,65 @@ const guarded = new WeakSet();
 const watched = new WeakSet(); // tools whose execute() tells how it went
 const servers = new WeakMap(); // tool -> name of the MCP server that it comes from
 
-/** `OpenAI`: the class of the client that the SDK uses. */
-export function configure(sdk, OpenAI) {
+/** `OpenAI`: the class of the client that the SDK uses; `defaultModel`: of Agents without one. */
+export function configure(sdk, OpenAI, defaultModel) {
   const client = new OpenAI({ baseURL: BASE_URL, apiKey: "agent-gateway", maxRetries: 0,
     fetch: sdkFetch });
   sdk.setDefaultOpenAIClient(client);
   sdk.setOpenAIAPI("chat_completions");
   sdk.setTracingDisabled(true);
-  const provider = new sdk.OpenAIProvider({ openAIClient: client, useResponses: false });
+  const provider = new (gatewayProvider(sdk, defaultModel))({ openAIClient: client,
+    useResponses: false });
   sdk.setDefaultModelProvider(provider);
+  markModels(sdk);
   holdRunner(sdk, provider);
   guardTools(sdk);
+}
+
+// ---- models ----
+
+function gatewayProvider(sdk, defaultModel) {
+  return class GatewayProvider extends sdk.OpenAIProvider {
+    /** An Agent that names none gets the gateway's, and where that has none the run's. */
+    getModel(name) {
+      return super.getModel(name || defaultModel || scope.getStore()?.run.start.model);
+    }
+  };
+}
+
+/** Calls of the SDK's classes are known as such, whatever client they have: the client's wishes are
+ * for them. OpenAIResponsesModel, which there is no API for here, asks the same model for a chat;
+ * where the agent has the network, its clients for other addresses stay as they are. */
+function markModels(sdk) {
+  const { OpenAIChatCompletionsModel: Chat, OpenAIResponsesModel: Responses } = sdk;
+  const marked = () => scope.getStore() && { ...scope.getStore(), isModel: true };
+
+  function mark(kind, chatOf) {
+    const { getResponse, getStreamedResponse } = kind.prototype;
+    kind.prototype.getResponse = function respond(request) {
+      const chat = chatOf(this);
+      if (chat !== null) return chat.getResponse(request);
+      return scope.run(marked(), () => getResponse.call(this, request));
+    };
+    kind.prototype.getStreamedResponse = function stream(request) {
+      const chat = chatOf(this);
+      if (chat !== null) return chat.getStreamedResponse(request);
+      const store = marked();
+      const events = scope.run(store, () => getStreamedResponse.call(this, request));
+      return {
+        next: (value) => scope.run(store, () => events.next(value)),
+        return: (value) => scope.run(store, () => events.return(value)),
+        throw: (error) => scope.run(store, () => events.throw(error)),
+        [Symbol.asyncIterator]() {
+          return this;
+        },
+      };
+    };
+  }
+
+  mark(Chat, () => null);
+  mark(Responses, ({ _client: client, _model: model }) =>
+    (String(client?.baseURL).startsWith(BASE_URL) ? new Chat(client, model) : null));
 }
 
 // ---- runs ----
@@ -50,9 +98,10 @@ function holdRunner(sdk, provider) {
     const options = prepare(this, given);
     const here = scope.getStore();
     if (here === undefined) return begin.call(this, agent, input, options);
+    // What the code of a Runner names is its own; else it is as the operator wants it.
     const { model } = this.config;
     const inner = { ...here, depth: here.depth + 1, tool: null,
-      model: typeof model === "string" && model ? model : here.run.start.model };
+      model: typeof model === "string" && model ? model : here.run.givenModel };
     try {
       return await scope.run(inner, () => begin.call(this, agent, input, options));
     } catch (error) {

@@ -10,7 +10,7 @@ const JSON_FORMATS = ["json_object", "json_schema"];
 export async function serve(run) {
   checkParams(run.start.params ?? {});
   const { module } = run.host;
-  const target = await module.target(run.start.agent?.attr ?? "agent", run.context);
+  const target = await module.target(run.attr, run.context);
   const answer = new Answer(run, Boolean(run.start.stream));
   const last = module.isAgent(target)
     ? await serveAgent(run, target, answer) : await serveObject(run, target, answer);
@@ -98,6 +98,8 @@ async function serveObject(run, target, answer) {
     stream: answer.isStreaming,
     signal: run.signal,
   });
+  if (typeof value?.toTextStream === "function" && value.completed instanceof Promise)
+    await stream(run, value, answer);
   const isResult = value?.finalOutput !== undefined && Array.isArray(value.newItems);
   if (isResult) value = value.finalOutput;
   if (typeof value?.[Symbol.asyncIterator] === "function") {

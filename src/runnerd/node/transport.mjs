@@ -105,20 +105,21 @@ async function ask(input, init, isOfSdk) {
   const method = request?.method ?? (init.method ?? "GET").toUpperCase();
   const signal = init?.signal ?? request?.signal;
   if (url.pathname !== PATH || method !== "POST")
-    return refusal(404, `the gateway serves POST ${PATH} to agents, not ${method} ` +
-      `${url.pathname}: use Chat Completions models`, "not_found");
+    return refusal(404, `agents can ask the gateway for POST ${PATH}, and not for ${method} ` +
+      `${url.pathname}: take client.chat.completions`, "not_served");
   const here = scope.getStore();
   if (here === undefined)
     return refusal(409, "a model can be asked while the agent answers a request, not while its " +
       "module is loaded or in code that no run has started", "no_run");
   const body = parse(request === null ? init.body : await request.text());
   if (body === null) return refusal(400, "the body is no JSON object", "invalid_body");
-  if (isOfSdk) adjustBody(body, here.run, here);
+  const isOfModel = isOfSdk || here.isModel;
+  if (isOfModel) adjustBody(body, here.run, here);
   body.model ??= here.run.start.model;
   let call;
   try {
     call = here.run.ask({ t: "llm.request", api: "chat/completions", body,
-      main: isOfSdk && here.depth === 1 });
+      main: isOfModel && here.depth === 1 });
   } catch (error) {
     if (error instanceof TooLong) return refusal(413, error.message, "request_too_large");
     throw error;

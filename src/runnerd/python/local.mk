@@ -12,6 +12,7 @@ dist_pyhost_host_DATA = \
   src/runnerd/python/agent_gateway/host/answer.py \
   src/runnerd/python/agent_gateway/host/calls.py \
   src/runnerd/python/agent_gateway/host/control.py \
+  src/runnerd/python/agent_gateway/host/hints.py \
   src/runnerd/python/agent_gateway/host/imports.py \
   src/runnerd/python/agent_gateway/host/messages.py \
   src/runnerd/python/agent_gateway/host/module.py \

@@ -2,8 +2,10 @@
 // The agents of tests/cases/hosts/scenarios.yaml, in JavaScript.
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Agent, handoff, run, tool } from "@openai/agents";
+import { Agent, handoff, OpenAIChatCompletionsModel, OpenAIResponsesModel, run, tool,
+  Usage } from "@openai/agents";
 import { useGatewayTool } from "agent_gateway";
+import OpenAI from "openai";
 import { z } from "zod";
 
 import { weather } from "./helper.mjs";
@@ -126,6 +128,37 @@ export const stopping = new Agent({ name: "Stopping", instructions: "You are Sto
 export function buildAgent(context) {
   return new Agent({ name: "Built", instructions: `You are built for ${context.user}.` });
 }
+
+// ---- models that the code names ----
+
+export const big = new Agent({ name: "Big", instructions: "You are Big.", model: "big" });
+export const small = new Agent({ name: "Small", instructions: "You are Small.", model: "small",
+  handoffs: [big, handoff(poet, { toolNameOverride: "transfer_to_poet" })] });
+export const own_chat = new Agent({ name: "OwnChat", instructions: "You are OwnChat.", tools: [add],
+  model: new OpenAIChatCompletionsModel(new OpenAI(), "own") });
+export const own_responses = new Agent({ name: "OwnResponses", tools: [add],
+  instructions: "You are OwnResponses.", model: new OpenAIResponsesModel(new OpenAI(), "own") });
+
+/** A class of the module's own, as adapters for other providers are. */
+class Canned {
+  async getResponse() {
+    return { usage: new Usage(), output: [{ type: "message", role: "assistant",
+      status: "completed", content: [{ type: "output_text", text: "From a can." }] }] };
+  }
+
+  async* getStreamedResponse() {
+    const { output } = await this.getResponse();
+    yield { type: "response_done", response: { id: "r", output,
+      usage: { inputTokens: 0, outputTokens: 0, totalTokens: 0 } } };
+  }
+}
+
+export const canned = new Agent({ name: "Canned", model: new Canned() });
+export const streaming = { run: ({ input, context }) =>
+  run(small, input, { context, stream: true }) };
+export const responding = { async run({ input }) {
+  return (await new OpenAI().responses.create({ model: "own", input })).output_text;
+} };
 
 // ---- blocking code ----
 

@@ -4,10 +4,15 @@ import asyncio
 import sys
 import time
 
+from openai import AsyncOpenAI
+from openai.types.responses import (Response, ResponseCompletedEvent, ResponseOutputMessage,
+                                    ResponseOutputText)
 from pydantic import BaseModel
 
-from agents import (Agent, AgentHooks, GuardrailFunctionOutput, ModelSettings, Runner,
-                    RunContextWrapper, function_tool, handoff, input_guardrail, output_guardrail)
+from agents import (Agent, AgentHooks, GuardrailFunctionOutput, Model, ModelResponse,
+                    ModelSettings, OpenAIChatCompletionsModel, OpenAIResponsesModel, Runner,
+                    RunContextWrapper, Usage, function_tool, handoff, input_guardrail,
+                    output_guardrail)
 from helper import weather
 from sdk_adapter.gateway_tools import use_gateway_tool
 
@@ -132,6 +137,51 @@ stopping = Agent(name="Stopping", instructions="You are Stopping.", tools=[add],
 
 def build_agent(context):
     return Agent(name="Built", instructions=f"You are built for {context.get('user')}.")
+
+
+# ---- models that the code names ----
+
+big = Agent(name="Big", instructions="You are Big.", model="big")
+small = Agent(name="Small", instructions="You are Small.", model="small", handoffs=[big, poet])
+own_chat = Agent(name="OwnChat", instructions="You are OwnChat.", tools=[add],
+                 model=OpenAIChatCompletionsModel(model="own", openai_client=AsyncOpenAI()))
+own_responses = Agent(name="OwnResponses", instructions="You are OwnResponses.", tools=[add],
+                      model=OpenAIResponsesModel(model="own", openai_client=AsyncOpenAI()))
+
+
+class Canned(Model):
+    """A class of the module's own, as adapters for other providers are."""
+
+    async def get_response(self, system_instructions, input, *args, **kwargs):
+        text = ResponseOutputText(type="output_text", text="From a can.", annotations=[])
+        return ModelResponse(output=[ResponseOutputMessage(
+            id="m", type="message", role="assistant", status="completed", content=[text])],
+            usage=Usage(), response_id=None)
+
+    async def stream_response(self, *args, **kwargs):
+        answer = await self.get_response(*args, **kwargs)
+        yield ResponseCompletedEvent(type="response.completed", sequence_number=0, response=Response(
+            id="r", created_at=0, model="can", object="response", output=answer.output, tools=[],
+            tool_choice="auto", parallel_tool_calls=False))
+
+
+canned = Agent(name="Canned", model=Canned())
+
+
+class Streaming:
+    async def run(self, input, context):
+        return Runner.run_streamed(small, input, context=context)
+
+
+streaming = Streaming()
+
+
+class Responding:
+    async def run(self, input):
+        return (await AsyncOpenAI().responses.create(model="own", input=input)).output_text
+
+
+responding = Responding()
 
 
 # ---- blocking code ----

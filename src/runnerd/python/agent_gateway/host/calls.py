@@ -15,6 +15,12 @@ current_run = contextvars.ContextVar("agent_gateway_run", default=None)
 depth = contextvars.ContextVar("agent_gateway_depth", default=0)
 
 
+class Context(dict):
+    """What the gateway says of the request; attributes are its members."""
+
+    __getattr__ = dict.get
+
+
 class RunEnded(Exception):
     """The run is over: its client left, its time is up, or it has answered."""
 

@@ -4,16 +4,19 @@ import asyncio
 import importlib.util
 import inspect
 import os
+import shlex
 import sys
 import traceback
 import types
 
-from agent_gateway.host import requirements
+from agent_gateway.host import hints, requirements
+from agent_gateway.host.calls import Context
 
 # Its name as a module; its helpers can say `from .helper import x` as well as `import helper`.
 PACKAGE = "dropin"
 # Those whose package has another name.
 _PACKAGES = {"agents": "openai-agents"}
+_NO_REQUEST = {"request_id": None, "key_id": None, "agent": None, "user": None, "metadata": {}}
 _META = ("namespace", "display_name", "description", "model", "upstream")
 
 
@@ -22,8 +25,9 @@ class Module:
         self.path = os.path.realpath(message["path"])
         self.folder = os.path.dirname(self.path)
         self.names = message.get("exports") or ["agent", "build_agent"]
-        self.agent_name = os.path.basename(self.folder)
         self.module, self.exports, self.diagnostics, self.gateway = None, {}, [], {}
+        self.models = {}  # name of an export -> the model that its code names
+        self.default_model = (message.get("defaults") or {}).get("model")
         self.doc = None
 
     def problem(self, kind, message, severity="error", path=None, line=None, attr=None):
@@ -42,7 +46,7 @@ class Module:
                 "diagnostics": self.diagnostics}
 
     def _install(self):
-        return f"contrib/install-agent-deps --agent {self.agent_name}"
+        return f"contrib/install-agent-deps --agent {shlex.quote(self.folder)}"
 
     def _requirements_are_there(self):
         lacking = requirements.missing(self.folder)
@@ -77,14 +81,15 @@ class Module:
             return error.filename, error.lineno
         own = os.path.join(self.folder, "")
         for frame in reversed(traceback.extract_tb(error.__traceback__)):
-            if os.path.realpath(frame.filename).startswith(own) and \
-                    f"{os.sep}.venv{os.sep}" not in frame.filename:
+            # Python's own frozen modules have no path: they would be taken for files of here.
+            if os.path.isabs(frame.filename) and f"{os.sep}.venv{os.sep}" not in frame.filename \
+                    and os.path.realpath(frame.filename).startswith(own):
                 return frame.filename, frame.lineno
         return self.path, None
 
     def _import_failed(self, error):
         path, line = self._place(error)
-        kind, message = "import", f"{type(error).__name__}: {error}"
+        kind, message = "import", hints.describe(error)
         if isinstance(error, SyntaxError):
             message = f"{type(error).__name__}: {error.msg}"
         elif isinstance(error, ModuleNotFoundError) and error.name:
@@ -131,7 +136,9 @@ class Module:
             if not self._can_be_served(attr, shown):
                 continue
             self.exports[attr] = value, kind
-            found.append({"attr": attr, "kind": kind, **self._describe(shown)})
+            shown = self._describe(shown)
+            self.models[attr] = shown["model"]
+            found.append({"attr": attr, "kind": kind, **shown})
         if not found and not any(d["severity"] == "error" for d in self.diagnostics):
             self.problem("validation", f"the module has none of {', '.join(self.names)}, and no "
                                        "other global that is an Agent")
@@ -169,13 +176,13 @@ class Module:
     def _try_factory(self, loop, attr, function):
         """What it makes; it may need what only a request has, so that a failure is no end."""
         try:
-            made = _call_factory(function, {})
+            made = _call_factory(function, Context(_NO_REQUEST))
             if inspect.isawaitable(made):
                 made = loop.run_until_complete(_await(made))
         except BaseException as error:
             path, line = self._place(error)
-            self.problem("runtime", f"{attr}() fails without a request: {type(error).__name__}: "
-                                    f"{error}", "warning", path, line, attr)
+            self.problem("runtime", f"{attr}() fails without a request: {hints.describe(error)}",
+                         "warning", path, line, attr)
             return None
         if not self.is_agent(made) and not _runs(made):
             self.problem("validation", f"{attr}() gives {type(made).__name__}: it must be an "
@@ -197,6 +204,11 @@ class Module:
                                  f"{member.name} is one that only OpenAI's Responses API runs; "
                                  "take a @function_tool, an MCP server, or use_gateway_tool()",
                                  attr=attr)
+            why = _output_problem(sdk, member)
+            if why:
+                fine = False
+                self.problem("validation", f"the output_type of {member.name} cannot be used: "
+                                           f"{why}", attr=attr)
         return fine
 
     def _describe(self, agent):
@@ -204,7 +216,7 @@ class Module:
             name = getattr(agent, "name", None)
             return {"name": name if isinstance(name, str) else None, "model": None, "tools": [],
                     "handoffs": []}
-        return {"name": agent.name, "model": agent.model if isinstance(agent.model, str) else None,
+        return {"name": agent.name, "model": _model_name(agent.model),
                 "tools": sorted({tool.name for tool in agent.tools if hasattr(tool, "name")}),
                 "handoffs": [_handoff_name(handoff) for handoff in agent.handoffs]}
 
@@ -212,11 +224,16 @@ class Module:
         session = getattr(sys.modules.get("agents"), "SessionABC", None)
         for attr, value in vars(self.module).items():
             if session is not None and isinstance(value, session):
-                self.problem("validation", f"{attr} is a session, which runs with it will be "
-                                           "refused for: clients send their conversation with "
-                                           "each request", "warning", attr=attr)
+                self.problem("validation", f"{attr} is a session: a run that is given it is "
+                                           "refused, as clients send their whole conversation "
+                                           "with each request", "warning", attr=attr)
 
     # ---- for a run ----
+
+    def is_given(self, attr, model):
+        """Whether the operator, or __gateway__, has chosen it rather than the code of an Agent."""
+        return "model" in self.gateway or \
+            model != (self.models.get(attr) or self.default_model)
 
     async def target(self, attr, context):
         """-> (an Agent or an object with run(), whether it was made for this run alone)."""
@@ -256,6 +273,24 @@ def _runs(value):
     if inspect.ismodule(value) or inspect.isclass(value) or inspect.isroutine(value):
         return False
     return any(callable(getattr(value, name, None)) for name in ("run", "run_sync"))
+
+
+def _output_problem(sdk, agent):
+    """What the SDK would say in each run, before the first one."""
+    wanted = agent.output_type
+    if wanted is None or isinstance(wanted, sdk.AgentOutputSchemaBase):
+        return None
+    try:
+        sdk.AgentOutputSchema(wanted)
+    except Exception as error:  # Pydantic's, and the SDK's own.
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _model_name(model):
+    """Of a text, or of an object of a class as the SDK has them."""
+    name = model if isinstance(model, str) else getattr(model, "model", None)
+    return name if isinstance(name, str) and name else None
 
 
 def _handoff_name(handoff):

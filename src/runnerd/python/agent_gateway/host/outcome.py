@@ -4,11 +4,16 @@ import asyncio
 import sys
 import traceback
 
+from agent_gateway.host import hints
 from agent_gateway.host.calls import RunEnded
 from agent_gateway.host.wire import TooLong
 
 INTERNAL = {"class": "internal", "status": 500, "code": "agent_error",
             "message": "the agent failed"}
+
+
+# Codes of what transport.py itself refuses: the agent's mistake, not a word of an upstream.
+NOT_HERE = ("not_served", "no_run")
 
 
 class Refused(Exception):
@@ -36,14 +41,6 @@ def _sdk():
     return sys.modules.get("agents.exceptions"), sys.modules.get("openai")
 
 
-def _causes(error):
-    seen = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-
-
 def _retry_after(headers):
     try:
         return max(0.0, float(headers.get("retry-after")))
@@ -64,6 +61,9 @@ def _upstream(status, body, headers, otherwise):
 
 
 def _of_openai(run, openai, error):
+    if getattr(error, "code", None) in NOT_HERE:
+        return {"class": "user_error", "status": 500, "code": "agent_error",
+                "message": error.message}
     if isinstance(error, openai.APIStatusError):
         return _upstream(error.status_code, error.body, error.response.headers, str(error))
     if isinstance(error, openai.APITimeoutError):
@@ -71,7 +71,8 @@ def _of_openai(run, openai, error):
                 "message": "the model did not answer in the time that the agent gives it"}
     if isinstance(error, openai.APIConnectionError):
         return {"class": "upstream", "status": 502, "code": "upstream_unreachable",
-                "message": "the agent could not reach its model"}
+                "message": "the agent could not reach the model provider that its code names; "
+                           "its log says more", "details": _where(error)}
     if isinstance(error, openai.APIError):
         cut = run.cut or {}
         return _upstream(cut.get("status") or 502, cut.get("body") or error.body,
@@ -120,7 +121,9 @@ def _of_sdk(sdk, error):
 
 
 def _where(error):
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__))[-6000:]
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))[-6000:]
+    hint = hints.of_error(error)
+    return f"{text.rstrip()}\n({hint})" if hint else text
 
 
 def _cancelled(run):
@@ -145,7 +148,7 @@ def of_error(run, error):
         return {**INTERNAL, "message": f"the agent's answer is too long: {error}"}
     sdk, openai = _sdk()
     last = None
-    for cause in _causes(error):
+    for cause in hints.causes(error):
         if isinstance(cause, Misused):
             return {"class": "user_error", "status": 500, "code": "agent_error",
                     "message": str(cause)}
@@ -159,7 +162,7 @@ def of_error(run, error):
             break
     if last is not None:
         if last.get("class") in ("tool", "user_error"):
-            last["details"] = _where(error)
+            last.setdefault("details", _where(error))
         return last
     if isinstance(error, (asyncio.CancelledError, RunEnded)):
         return {**INTERNAL, "message": "the agent has cancelled itself", "details": _where(error)}

@@ -6,7 +6,7 @@ import itertools
 import socket
 
 from agent_gateway.host import outcome
-from agent_gateway.host.calls import Call, RunEnded, Threads, current_run, depth
+from agent_gateway.host.calls import Call, Context, RunEnded, Threads, current_run, depth
 from agent_gateway.host.output import Sink
 from agent_gateway.host.wire import VERSION, TooLong, Wire
 
@@ -14,12 +14,6 @@ _HIGH_WATER = 1 << 20
 _DELTA_MAX = 1 << 20
 _HEARTBEAT_MS = 2000
 _CANCEL_AGAIN_SECONDS = 1
-
-
-class Context(dict):
-    """What the gateway says of the request; attributes are its members."""
-
-    __getattr__ = dict.get
 
 
 class Run:
@@ -80,6 +74,17 @@ class Run:
     @property
     def context(self):
         return Context(self.start.get("context") or {})
+
+    @property
+    def attr(self):
+        """The export that answers."""
+        return (self.start.get("agent") or {}).get("attr") or "agent"
+
+    @property
+    def given_model(self):
+        """The model that all of the run has to ask, or None when each Agent asks its own."""
+        model = self.start.get("model")
+        return model if self.host.module.is_given(self.attr, model) else None
 
     # ---- the course of it ----
 

@@ -7,8 +7,9 @@ import copy
 import inspect
 import json
 import time
+import weakref
 
-from agent_gateway.host import transport
+from agent_gateway.host import hints, transport
 from agent_gateway.host.calls import current_run, depth
 from agent_gateway.host.outcome import Misused
 from agent_gateway.tools import GATEWAY_TOOL
@@ -38,10 +39,73 @@ def configure(agents):
     agents.set_default_openai_client(client, use_for_tracing=False)
     agents.set_default_openai_api("chat_completions")
     agents.set_tracing_disabled(True)
-    provider = agents.OpenAIProvider(openai_client=client, use_responses=False)
+    provider = _provider(agents)(openai_client=client, use_responses=False)
     run.set_default_agent_runner(_runner(agents, run.AgentRunner, provider))
+    _take_own_clients(agents, http)
+    _ask_for_chats(agents)
     _guard_tools(agents)
     _note_failures(tool)
+
+
+# ---- models ----
+
+def _provider(agents):
+    class GatewayProvider(agents.OpenAIProvider):
+        def get_model(self, model_name):
+            """An Agent that names none gets the gateway's, and where that has none the run's."""
+            run = current_run.get()
+            if model_name is None and run is not None:
+                model_name = run.host.module.default_model or run.start.get("model")
+            return super().get_model(model_name)
+
+    return GatewayProvider
+
+
+def _take_own_clients(agents, http):
+    """What a model of the SDK's class asks is of the run, whatever client its code gave it."""
+    model = agents.OpenAIChatCompletionsModel
+    get_client = model._get_client
+    transported = transport.async_client(http)
+    known = weakref.WeakKeyDictionary()
+
+    def of_gateway(self):
+        client = get_client(self)
+        if client.base_url.host != transport.HOST:
+            return client
+        if client not in known:
+            known[client] = client.with_options(http_client=transported)
+        return known[client]
+
+    model._get_client = of_gateway
+
+
+def _ask_for_chats(agents):
+    """OpenAIResponsesModel, which there is no API for here, asks the same model for a chat.
+
+    Where the operator gives an agent the network, its clients for other addresses stay as they are.
+    """
+    model = agents.OpenAIResponsesModel
+    get_response, stream_response = model.get_response, model.stream_response
+
+    def chat_of(self):
+        client = self._get_client()
+        if client.base_url.host != transport.HOST:
+            return None
+        return agents.OpenAIChatCompletionsModel(model=self.model, openai_client=client)
+
+    async def get(self, *args, **kwargs):
+        chat = chat_of(self)
+        if chat is None:
+            return await get_response(self, *args, **kwargs)
+        return await chat.get_response(*args, **kwargs)
+
+    def stream(self, *args, **kwargs):
+        chat = chat_of(self)
+        if chat is None:
+            return stream_response(self, *args, **kwargs)
+        return chat.stream_response(*args, **kwargs)
+
+    model.get_response, model.stream_response = get, stream
 
 
 # ---- runs ----
@@ -74,7 +138,7 @@ def _runner(agents, base, provider):
         if isinstance(config.model_provider, (agents.MultiProvider, agents.OpenAIProvider)):
             config.model_provider = provider
         if config.model is None and run is not None:
-            config.model = run.start.get("model")
+            config.model = run.given_model
         config.tracing_disabled = True
         config.model_settings = agents.ModelSettings(include_usage=True).resolve(
             config.model_settings)
@@ -220,7 +284,7 @@ def _note_failures(module):
         if failures is not None:
             failures.append(True)
             error = kwargs.get("error")
-            run.sink.log("warning", f"a tool failed: {type(error).__name__}: {error}")
+            run.sink.log("warning", f"a tool failed: {hints.describe(error)}")
         return await handle(*args, **kwargs)
 
     module.maybe_invoke_function_tool_failure_error_function = noting
@@ -254,10 +318,14 @@ class Servers:
         for server, (_, _, connected) in zip(missing, waiting):
             try:
                 await asyncio.shield(connected)
-            except BaseException:
-                if connected.done():
-                    self._managers.pop(server, None)
-                raise
+            except BaseException as error:
+                if not connected.done():
+                    raise  # The run was cancelled; others may wait for the server.
+                self._managers.pop(server, None)
+                run.sink.log("error", f"the MCP server {server.name!r} did not start: "
+                                      f"{hints.describe(error)}")
+                raise Misused(f"the MCP server {server.name!r} of the agent did not start; its log "
+                              "says more") from error
 
     async def forget(self, servers):
         """One of them does not answer: those that were connected here begin anew."""

@@ -13,10 +13,9 @@ _JSON_FORMATS = ("json_object", "json_schema")
 
 async def serve(run):
     """-> the fields of run.done."""
-    attr = (run.start.get("agent") or {}).get("attr") or "agent"
     params = run.start.get("params") or {}
     settings = messages.to_settings(params)
-    target, fresh = await run.host.module.target(attr, run.context)
+    target, fresh = await run.host.module.target(run.attr, run.context)
     answer = Answer(run, bool(run.start.get("stream")))
     if run.host.module.is_agent(target):
         last = await _run_agent(run, target, fresh, settings, answer)
@@ -42,8 +41,7 @@ async def _run_agent(run, agent, fresh, settings, answer):
         "starting_agent": agent,
         "input": messages.to_items(run.start.get("messages") or []),
         "context": run.context,
-        "run_config": RunConfig(model=run.start.get("model"),
-                                model_settings=ModelSettings(**settings)),
+        "run_config": RunConfig(model_settings=ModelSettings(**settings)),
     }
     limit = run.start.get("max_turns") or run.limits.get("max_turns")
     if limit:
@@ -155,6 +153,8 @@ async def _run_object(run, target, answer):
             await answer.write(to_text(text))
         value = answer.texts.pop() if answer.turn_ends() or answer.texts else ""
         answer.texts = [value] if value else []
+    if hasattr(value, "stream_events") and hasattr(value, "is_complete"):
+        await _stream(run, value.current_agent, value, answer)
     if hasattr(value, "final_output") and hasattr(value, "new_items"):
         value = value.final_output
     elif hasattr(value, "choices") and hasattr(value, "model_dump"):

@@ -35,8 +35,9 @@ class _Refused(Exception):
 def _open(request, content, is_of_sdk):
     path = request.url.path
     if path != _PATH or request.method != "POST":
-        raise _Refused(404, f"the gateway serves POST {_PATH} to agents, not {request.method} "
-                            f"{path}: use Chat Completions models", "not_found")
+        raise _Refused(404, f"agents can ask the gateway for POST {_PATH}, and not for "
+                            f"{request.method} {path}: take client.chat.completions",
+                       "not_served")
     run = current_run.get()
     if run is None:
         raise _Refused(409, "a model can be asked while the agent answers a request, not while "
