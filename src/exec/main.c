@@ -33,6 +33,7 @@ static const char usage[] =
     "  --read PATH         it may read this too; may be given often\n"
     "  --write PATH        it may read and write this too; may be given often\n"
     "  --network           it may use the network and Unix sockets\n"
+    "  --no-unix           with --network: no Unix sockets\n"
     "  --directory DIR     its working directory\n"
     "  --memory BYTES      limit of one process\n"
     "  --cpu SECONDS       processor time of one process\n"
@@ -49,13 +50,14 @@ static const char usage[] =
 
 /* ---- options ---- */
 
-enum option_id { READ = 256, WRITE, NETWORK, DIRECTORY, MEMORY, CPU, PROCESSES, FILES, FILE_SIZE,
+enum option_id { READ = 256, WRITE, NETWORK, NO_UNIX, DIRECTORY, MEMORY, CPU, PROCESSES, FILES, FILE_SIZE,
                  TMP_SIZE, REQUIRE, OFF, REPORT, CONTROL, CHANNEL, HELP, VERSION_OPTION };
 
 static const struct option options[] = {
     {"read", required_argument, NULL, READ},
     {"write", required_argument, NULL, WRITE},
     {"network", no_argument, NULL, NETWORK},
+    {"no-unix", no_argument, NULL, NO_UNIX},
     {"directory", required_argument, NULL, DIRECTORY},
     {"memory", required_argument, NULL, MEMORY},
     {"cpu", required_argument, NULL, CPU},
@@ -129,6 +131,9 @@ static void take(struct settings *s, int id, char *value)
         return;
     case NETWORK:
         s->spec.network = true;
+        return;
+    case NO_UNIX:
+        s->spec.no_unix = true;
         return;
     case DIRECTORY:
         s->directory = value;

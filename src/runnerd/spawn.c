@@ -11,14 +11,15 @@
 
 #include "util/proc.h"
 
-enum { WORDS_MAX = 48, VARIABLES_MAX = 12, FILES = 1024, FILE_MIB = 64, TMP_MIB = 64,
-       MIB_SHIFT = 20 };
+enum { WORDS_MAX = 80, VARIABLES_MAX = 12, FOLDERS_MAX = 16, FILES = 1024, FILE_MIB = 64,
+       TMP_MIB = 64, MIB_SHIFT = 20 };
 
 struct command {
     const char *words[WORDS_MAX], *environment[VARIABLES_MAX];
     size_t word_count, variable_count;
-    char folder[PATH_MAX], program[PATH_MAX], prefix[PATH_MAX], real_prefix[PATH_MAX];
-    char code[PATH_MAX];
+    char folder[PATH_MAX], program[PATH_MAX], code[PATH_MAX];
+    char folders[FOLDERS_MAX][PATH_MAX]; /* of its interpreter */
+    size_t folder_count;
     char memory[24], processes[24], file_size[24], tmp_size[24];
 };
 
@@ -53,7 +54,7 @@ static int find_program(struct command *c, const char *name, struct err *e)
     const char *path = getenv("PATH");
 
     if (strchr(name, '/') != NULL) {
-        if (realpath(name, c->prefix) == NULL || access(name, X_OK) != 0)
+        if (access(name, X_OK) != 0)
             return err_set(e, AGW_EUNAVAILABLE, "cannot run %s: %s", name, strerror(errno));
         snprintf(c->program, sizeof c->program, "%s", name);
         return 0;
@@ -71,23 +72,39 @@ static int find_program(struct command *c, const char *name, struct err *e)
     return err_set(e, AGW_EUNAVAILABLE, "there is no program %s; gateway.yaml can name one", name);
 }
 
-/* A program outside the system's folders may read what was installed with it: "/x" of
- * "/x/bin/name". */
-static void add_prefix(struct command *c, const char *program, char prefix[PATH_MAX])
+static void add_folder(struct command *c, const char *prefix, const char *name)
 {
-    char *slash;
+    char *path;
 
-    snprintf(prefix, PATH_MAX, "%s", program);
-    slash = strrchr(prefix, '/');
-    if (slash == NULL)
+    if (c->folder_count == FOLDERS_MAX)
         return;
-    *slash = '\0';
-    slash = strrchr(prefix, '/');
-    if (slash == NULL || slash == prefix) /* no prefix: the program alone */
-        snprintf(prefix, PATH_MAX, "%s", program);
-    else
-        *slash = '\0';
-    add_value(c, "--read", prefix);
+    path = c->folders[c->folder_count];
+    if (snprintf(path, PATH_MAX, "%s/%s", prefix, name) < PATH_MAX) {
+        c->folder_count++;
+        add_value(c, "--read", path);
+    }
+}
+
+/* Of "/x/bin/name" what was installed with it, by name: "/x" may hold more. That of the system's
+ * own interpreter is /usr, and below /usr/local are configuration and database of this gateway;
+ * of a module's own interpreter, which may be a link to anywhere, the module says what it is. */
+static void add_prefix(struct command *c, const char *program)
+{
+    static const char *const installed[] = {"bin", "include", "lib", "lib64", "libexec",
+                                            "pyvenv.cfg", "share", "ssl"};
+    static const char folder[] = "/bin";
+    const char *slash = strrchr(program, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - program), end = sizeof folder - 1;
+    char prefix[PATH_MAX];
+
+    if (length <= end || length - end >= sizeof prefix ||
+        memcmp(slash - end, folder, end) != 0) { /* the program alone */
+        add_folder(c, "", program + 1);
+        return;
+    }
+    snprintf(prefix, sizeof prefix, "%.*s", (int)(length - end), program);
+    for (size_t i = 0; i < sizeof installed / sizeof installed[0]; i++)
+        add_folder(c, prefix, installed[i]);
 }
 
 /* What sanitizers map beside a program's memory counts as its own: terabytes. */
@@ -122,8 +139,10 @@ static void add_sandbox(struct command *c, const struct config_runner *runner,
     add_value(c, "--directory", c->folder);
     if (runner->sandbox != SANDBOX_BEST_EFFORT)
         add(c, runner->sandbox == SANDBOX_OFF ? "--off" : "--require");
-    if (network)
+    if (network) {
         add(c, "--network");
+        add(c, "--no-unix"); /* of the runner, the gateway, and other services of the host */
+    }
     add_limits(c, runner, module);
     add_value(c, "--read", c->folder);
     if (module->origin != NULL)
@@ -133,9 +152,9 @@ static void add_sandbox(struct command *c, const struct config_runner *runner,
         add_value(c, "--read", c->program);
         return;
     }
-    add_prefix(c, c->program, c->prefix);
+    add_prefix(c, c->program);
     if (realpath(c->program, real) != NULL && strcmp(real, c->program) != 0)
-        add_prefix(c, real, c->real_prefix);
+        add_prefix(c, real);
 }
 
 /* What contrib/install-agent-deps has put into the module's folder, else the operator's. */

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -46,6 +47,13 @@ static const int refused[] = {
 };
 
 enum { FILTER_MAX = 160, X32_BIT = 0x40000000 };
+
+/* Its low half. */
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+enum { FIRST_ARGUMENT = offsetof(struct seccomp_data, args[0]) + 4 };
+#else
+enum { FIRST_ARGUMENT = offsetof(struct seccomp_data, args[0]) };
+#endif
 
 struct filter {
     unsigned short count;
@@ -88,18 +96,27 @@ static void refuse(struct filter *f, int call, int problem)
  * is 0, when it is not 0. Loads the number again. */
 static void refuse_argument(struct filter *f, int call, unsigned bits)
 {
-    size_t low = offsetof(struct seccomp_data, args[0]);
-
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    low += 4;
-#endif
     jump(f, BPF_JEQ, (unsigned)call, 0, 4);
-    load(f, low);
+    load(f, FIRST_ARGUMENT);
     if (bits != 0)
         jump(f, BPF_JSET, bits, 0, 1);
     else
         jump(f, BPF_JEQ, 0, 1, 0);
     give(f, EPERM);
+    load(f, offsetof(struct seccomp_data, nr));
+}
+
+/* Sockets of other families: services of this host and of its kernel. Loads the number again. */
+static void internet_only(struct filter *f)
+{
+    static const unsigned families[] = {AF_INET, AF_INET6, AF_NETLINK /* names are looked up */};
+    enum { FAMILIES = sizeof families / sizeof families[0] };
+
+    jump(f, BPF_JEQ, SYS_socket, 0, FAMILIES + 3);
+    load(f, FIRST_ARGUMENT);
+    for (unsigned char i = 0; i < FAMILIES; i++)
+        jump(f, BPF_JEQ, families[i], (unsigned char)(FAMILIES - i), 0);
+    give(f, EACCES);
     load(f, offsetof(struct seccomp_data, nr));
 }
 
@@ -119,6 +136,8 @@ static void build(struct filter *f, const struct sandbox_spec *spec)
     refuse(f, SYS_clone3, ENOSYS); /* its flags are out of sight; libraries then take clone */
     if (!spec->network)
         refuse(f, SYS_socket, EACCES);
+    else if (spec->no_unix)
+        internet_only(f);
     refuse_argument(f, SYS_clone, NAMESPACES);
     refuse_argument(f, SYS_prlimit64, 0); /* of other processes */
     give(f, 0);
@@ -135,7 +154,9 @@ void calls_filter(const struct sandbox_spec *spec, struct report *report)
     program.len = f.count;
     if (f.count < FILTER_MAX && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0)
         report_layer(report, REPORT_SECCOMP, REPORT_APPLIED, "%s",
-                     spec->network ? "sockets allowed" : "no sockets");
+                     !spec->network  ? "no sockets"
+                     : spec->no_unix ? "sockets of the network"
+                                     : "sockets allowed");
     else
         report_layer(report, REPORT_SECCOMP, REPORT_MISSING, "%s", strerror(errno));
 #else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Limits what a program can use up: memory, processor time, files, processes. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -39,6 +40,19 @@ static void limit_processes(const struct sandbox_spec *spec, struct report *repo
         report_layer(report, REPORT_PROCESS_LIMIT, REPORT_MISSING, "%s", strerror(errno));
 }
 
+/* When the memory of the machine is out, this goes before those who serve others. What processes
+ * share has no other limit, and for who may not raise it nothing is lost. */
+static void go_first(void)
+{
+    static const char highest[] = "1000";
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    (void)!write(fd, highest, sizeof highest - 1);
+    close(fd);
+}
+
 void limits_apply(const struct sandbox_spec *spec, struct report *report)
 {
     /* RLIMIT_DATA and not RLIMIT_AS: runtimes reserve address space that they never use. */
@@ -53,6 +67,7 @@ void limits_apply(const struct sandbox_spec *spec, struct report *report)
     struct rlimit no_core = {0, 0};
     const char *failed = setrlimit(RLIMIT_CORE, &no_core) == 0 ? NULL : "core files";
 
+    go_first();
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i].value > 0 && !limit(rows[i].resource, rows[i].value))
             failed = rows[i].name;

@@ -19,6 +19,7 @@ enum { SANDBOX_PATHS_MAX = 64, SANDBOX_TMP_SIZE = 64 };
 /* 0 = no limit, for each number. */
 struct sandbox_spec {
     bool network;                /* it may use the network and Unix sockets */
+    bool no_unix;                /* not the latter: Landlock does not see their paths */
     const char *read[SANDBOX_PATHS_MAX], *write[SANDBOX_PATHS_MAX];
     size_t read_count, write_count;
     char tmp[SANDBOX_TMP_SIZE];  /* its folder for temporary files, "" = none */
