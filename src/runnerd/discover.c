@@ -37,6 +37,7 @@ static int agent_in(char **names, size_t count, size_t *others)
 }
 
 static void search_folder(struct discover_search *s, int fd, const char *rel, int depth);
+static void search_part(struct discover_search *s, int fd, const char *rel);
 
 static void search_entry(struct discover_search *s, int fd, const char *rel, const char *name,
                          int depth)
@@ -67,8 +68,24 @@ static void search_entry(struct discover_search *s, int fd, const char *rel, con
             discover_files_complain(s, "security", "error", path, "cannot be read");
         return;
     }
-    search_folder(s, inner, path, depth + 1);
+    if (depth > 0)
+        search_folder(s, inner, path, depth + 1);
+    else
+        search_part(s, inner, path);
     close(inner);
+}
+
+/* A folder of the root, which hides no other one. */
+static void search_part(struct discover_search *s, int fd, const char *rel)
+{
+    size_t before = s->entries;
+
+    s->entries = 0;
+    search_folder(s, fd, rel, 1);
+    if (s->entries >= DISCOVER_ENTRIES_MAX)
+        discover_files_complain(s, "validation", "error", rel,
+                                "holds too many files; not all was searched");
+    s->entries = before;
 }
 
 static void take_dropin(struct discover_search *s, int fd, const char *rel, int kind,
@@ -146,7 +163,7 @@ void discover_search(struct discovery *d, const char *const *roots, size_t count
             continue;
         fd = discover_files_open_root(&s, d, roots[i]);
         if (fd < 0) {
-            snprintf(d->missing, sizeof d->missing, "%.200s: %s", roots[i], strerror(errno));
+            snprintf(d->missing, sizeof d->missing, "%.200s: %s", roots[i], s.why);
             json_text_repair(d->missing);
             problem_add(d->problems, "validation", "error",
                         &(struct problem_place){.path = roots[i]},

@@ -3,6 +3,7 @@
 #include "runnerd/discover_files.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +108,25 @@ bool discover_files_join(char out[PATH_MAX], const char *rel, const char *name)
     return length > 0 && length < PATH_MAX;
 }
 
+/* What is not looked into may not be somebody else's either: interpreter and packages are there.
+ * NULL: all is well. */
+static const char *distrust_skipped(const struct discover_search *s, int fd)
+{
+    static const char *const skipped[] = {".venv", "node_modules", "__pycache__"};
+    const char *why = NULL;
+    struct stat st;
+
+    for (size_t i = 0; i < sizeof skipped / sizeof skipped[0] && why == NULL; i++) {
+        if (fstatat(fd, skipped[i], &st, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        if (S_ISLNK(st.st_mode))
+            why = "has packages behind a symbolic link, which is not followed";
+        else if (discover_files_distrust(s, &st) != NULL)
+            why = "has packages that others can have put there";
+    }
+    return why;
+}
+
 /* ---- the mark of a module ---- */
 
 static void mix(uint64_t *mark, const void *data, size_t length)
@@ -183,6 +203,23 @@ static bool mark_folder(struct discover_search *s, int fd, const char *rel, int 
     return fine;
 }
 
+/* Many files of one module hide no other one. */
+static bool mark_whole(struct discover_search *s, int fd, const char *rel, uint64_t *mark)
+{
+    size_t before = s->entries;
+    bool fine;
+
+    s->entries = 0;
+    fine = mark_folder(s, fd, rel, 0, mark);
+    if (s->entries >= DISCOVER_ENTRIES_MAX) {
+        discover_files_complain(s, "validation", "error", rel,
+                                "holds too many files for a module");
+        fine = false;
+    }
+    s->entries = before;
+    return fine;
+}
+
 /* ---- modules ---- */
 
 /* Other names could not be told to anybody. */
@@ -201,6 +238,17 @@ static bool is_utf8(const char *text)
     return true;
 }
 
+/* Lists of security.yaml could not tell them apart. */
+static bool is_ambiguous(const struct discovery *d, const char *root, const char *folder,
+                         const char *module)
+{
+    for (size_t i = 0; i < d->count; i++)
+        if (strcmp(d->found[i].module, module) == 0 && strcmp(d->found[i].root, root) == 0 &&
+            strcmp(d->found[i].folder, folder) != 0)
+            return true;
+    return false;
+}
+
 static struct found *add(struct discover_search *s, const char *folder, const char *file,
                          enum discover_lang lang, uint64_t mark)
 {
@@ -208,11 +256,21 @@ static struct found *add(struct discover_search *s, const char *folder, const ch
     char path[PATH_MAX], module[PATH_MAX];
     struct found *f;
 
-    if (d->count >= FOUND_MAX || !identity_module(file, module, sizeof module) ||
+    if (!identity_module(file, module, sizeof module) ||
         snprintf(path, sizeof path, "%s/%s", s->root, file) >= PATH_MAX)
         return NULL;
+    if (d->count >= FOUND_MAX) {
+        discover_files_complain(s, "validation", "error", file, "is one module too many");
+        return NULL;
+    }
     if (!is_utf8(path)) {
         discover_files_complain(s, "validation", "error", file, "has a name that is not UTF-8");
+        return NULL;
+    }
+    if (is_ambiguous(d, s->root, folder, module)) {
+        discover_files_complain(s, "security", "error", file,
+                                "is called like another module, as dots and slashes of its "
+                                "path count alike");
         return NULL;
     }
     d->found = memory_grow(d->found, (d->count + 1) * sizeof *d->found);
@@ -244,12 +302,14 @@ struct found *discover_files_take(struct discover_search *s, int fd, const char 
         why = "is not a regular file";
     else if ((why = discover_files_distrust(s, &st)) == NULL && fstat(fd, &st) == 0)
         why = discover_files_distrust(s, &st); /* its folder */
+    if (why == NULL)
+        why = distrust_skipped(s, fd);
     if (why != NULL) {
         discover_files_complain(s, "security", "error", file, why);
         return NULL;
     }
     mix(&mark, &st.st_ino, sizeof st.st_ino);
-    if (!mark_folder(s, fd, folder, 0, &mark))
+    if (!mark_whole(s, fd, folder, &mark))
         return NULL;
     return add(s, folder, file, lang, mark);
 }
@@ -260,9 +320,17 @@ int discover_files_open_root(struct discover_search *s, struct discovery *d, con
     struct stat st;
 
     *s = (struct discover_search){.out = d, .root = path};
-    if (fd >= 0 && fstat(fd, &st) == 0)
+    if (fd < 0)
+        s->why = strerror(errno);
+    else if (fstat(fd, &st) != 0 || (st.st_mode & S_IWOTH) != 0)
+        s->why = "it may be written by everybody";
+    if (s->why == NULL) {
         s->owner = st.st_uid;
-    return fd;
+        return fd;
+    }
+    if (fd >= 0)
+        close(fd);
+    return -1;
 }
 
 /* The folder `rel` below `fd`, no link followed; -1 when it is not there. */

@@ -25,10 +25,11 @@ struct discover_search {
     struct discovery *out;
     const char *root;
     uid_t owner; /* of the root: trusted as the operator is */
-    size_t entries;
+    size_t entries; /* seen so far; for each module, and each folder of the root, by itself */
+    const char *why; /* the root cannot be searched */
 };
 
-/* Begins one; the descriptor of the root, -1 with errno. */
+/* Begins one; the descriptor of the root, -1 with s->why. */
 int discover_files_open_root(struct discover_search *s, struct discovery *d, const char *path);
 /* The folder `rel` below `fd`; -1 when it is not there. */
 int discover_files_open_beneath(int fd, const char *rel);
