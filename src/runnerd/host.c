@@ -20,11 +20,12 @@
 #include "util/log.h"
 
 enum { PINGS_MISSED = 3, PINGS_KEPT = 8, LINES_AT_ONCE = 64, GONE_MS = 1000, KILL_MS = 5000,
-       SECOND_MS = 1000, RUNS_MAX = 1000000, MESSAGES_A_SECOND = 5000, WHY_SIZE = 300 };
+       SECOND_MS = 1000, RUNS_MAX = 1000000, MESSAGES_A_SECOND = 5000, BYTES_A_SECOND = 4 << 20,
+       WHY_SIZE = 300 };
 
 /* A catalog has a limit; nothing else that a host says here is long. */
 static const struct wire_limits limits = {
-    .line = 4 << 20, .queue = 4 << 20, .json = {.depth = 32, .tokens = 200000}};
+    .line = 1 << 20, .queue = 4 << 20, .json = {.depth = 32, .tokens = 50000}};
 
 enum { PIPE_OUT, PIPE_ERR, PIPES };
 
@@ -53,6 +54,7 @@ struct host {
     int64_t rss;
     int64_t message_second;      /* in which it has sent so many messages */
     int messages;
+    uint64_t bytes_before;       /* what it had sent when that second began */
     bool is_asked;               /* to end: nothing is wrong */
     bool is_killed;              /* by us, for `why` */
     char why[WHY_SIZE];
@@ -315,10 +317,13 @@ static bool is_flooding(struct host *host)
 {
     int64_t second = clock_mono_ms() / SECOND_MS;
 
-    if (second != host->message_second)
+    if (second != host->message_second) {
         host->messages = 0;
+        host->bytes_before = host->wire.in_place;
+    }
     host->message_second = second;
-    return ++host->messages > MESSAGES_A_SECOND;
+    return ++host->messages > MESSAGES_A_SECOND ||
+           host->wire.in_place - host->bytes_before > BYTES_A_SECOND;
 }
 
 static void on_message(struct host *host, json_t *message)

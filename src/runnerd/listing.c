@@ -10,12 +10,13 @@
 #include "runnerd/problem.h"
 #include "sandbox/report.h"
 
-enum { ID_SIZE = 2 * IDENTITY_NAME + 2, TEXTS_MAX = 200 };
+enum { ID_SIZE = 2 * IDENTITY_NAME + 2 };
 
 struct listing {
     const struct modules *table;
     const struct config *config;
     json_t *agents, *errors;
+    json_t *contested; /* ids that several modules want, as members */
 };
 
 /* One export of one module. */
@@ -100,15 +101,65 @@ static void name_item(struct item *i)
     snprintf(i->id, sizeof i->id, "%s/%s", i->identity.ns, i->identity.name);
 }
 
-static bool is_listed(const struct listing *l, const char *id)
+/* Whose folder has this name: what is granted to the name is meant for it. It need not be loaded
+ * for that. NULL: no other module's has. */
+static const struct module *owner_of(const struct listing *l, const struct item *i)
+{
+    const struct module *m = l->table->first;
+
+    for (; m != NULL; m = m->next) {
+        size_t length = strlen(m->identity.ns);
+
+        if (m != i->module && m->is_wanted && m->found.is_dropin &&
+            strncmp(i->id, m->identity.ns, length) == 0 && i->id[length] == '/' &&
+            strcmp(i->id + length + 1, m->identity.name) == 0)
+            return m;
+    }
+    return NULL;
+}
+
+/* Whether its folder gives it the name that it has. */
+static bool owns_name(const struct item *i)
+{
+    return i->is_primary && i->module->found.is_dropin &&
+           strcmp(i->identity.ns, i->module->identity.ns) == 0;
+}
+
+/* Its place in the list; the list's length when it is not there. */
+static size_t find_listed(const struct listing *l, const char *id)
 {
     size_t index;
     json_t *item;
 
     json_array_foreach(l->agents, index, item)
         if (strcmp(json_string_value(json_object_get(item, "id")), id) == 0)
-            return true;
-    return false;
+            break;
+    return index;
+}
+
+/* Nobody gets a name that several modules want: who comes later must not get what was granted to
+ * who came first. NULL: it is free. */
+static const char *taken(struct listing *l, const struct item *i)
+{
+    static const char other[] = "another module has an agent of this name, so neither is served";
+    const struct module *owner = i->agent == NULL ? owner_of(l, i) : NULL;
+    const size_t index = find_listed(l, i->id);
+    const json_t *listed = json_array_get(l->agents, index);
+
+    if (owner != NULL && !owns_name(i))
+        return "the folder of another module has this name";
+    if (json_object_get(l->contested, i->id) != NULL)
+        return other;
+    if (listed == NULL)
+        return NULL;
+    if (strcmp(json_string_value(json_object_get(listed, "path")), i->module->found.path) == 0)
+        return "this module has another agent of this name";
+    problem_add(l->errors, "validation", "error",
+                &(struct problem_place){.agent = i->id, .module = text_in(listed, "module"),
+                                        .path = text_in(listed, "path")}, "%s", other);
+    json_array_remove(l->agents, index);
+    json_object_set_new(l->contested, i->id, json_true());
+    return other;
 }
 
 /* NULL: it may be listed. */
@@ -116,6 +167,7 @@ static const char *forbidden(struct listing *l, const struct item *i, const char
                              char why[MODULES_WHY])
 {
     const struct config_agent *other = config_find_agent(l->config, i->id);
+    const char *clash;
 
     *kind = "validation";
     if (config_name_problem(i->identity.ns) != NULL ||
@@ -123,25 +175,15 @@ static const char *forbidden(struct listing *l, const struct item *i, const char
         return "it has no name that a model could have";
     if (other != NULL && other != i->agent)
         return "agents.yaml has an agent of this name, which stays";
-    if (is_listed(l, i->id))
-        return "another module has an agent of this name";
+    clash = taken(l, i);
+    if (clash != NULL)
+        return clash;
     *kind = "security";
     return allow_module(&l->config->security, i->identity.ns, i->module->found.module, why,
                         MODULES_WHY) ? NULL : why;
 }
 
 /* ---- one agent ---- */
-
-static json_t *texts(const json_t *list)
-{
-    json_t *out = json_array(), *item;
-    size_t index;
-
-    json_array_foreach(list, index, item)
-        if (json_is_string(item) && json_array_size(out) < TEXTS_MAX)
-            json_array_append(out, item);
-    return out;
-}
 
 /* The entry's own, not what it got from the defaults. */
 static const char *own_of(const char *of_entry, const char *fallback)
@@ -181,7 +223,7 @@ static void add_agent(struct listing *l, const struct item *i)
     if (model == NULL)
         complain(l, i, "validation", "error", problem);
     agent = json_pack(
-        "{s:s, s:s, s:s, s:s?, s:s?, s:s, s:s, s:s, s:s, s:s?, s:s?, s:b, s:s?, s:o, s:o, s:I}",
+        "{s:s, s:s, s:s, s:s?, s:s?, s:s, s:s, s:s, s:s, s:s?, s:s?, s:b, s:s?, s:O, s:O, s:I}",
         "id", i->id, "namespace", i->identity.ns, "name", i->identity.name, "display_name",
         first_of(a == NULL ? NULL : a->display_name, meta_name, text_in(i->export, "name"), NULL),
         "description",
@@ -189,8 +231,8 @@ static void add_agent(struct listing *l, const struct item *i)
                  text_in(m->catalog, "doc"), NULL),
         "lang", discover_lang_names[m->found.lang], "module", m->found.module, "path",
         m->found.path, "attr", i->attr, "model", model, "upstream", upstream, "available",
-        problem == NULL, "problem", problem, "tools", texts(json_object_get(i->export, "tools")),
-        "handoffs", texts(json_object_get(i->export, "handoffs")), "loaded_at",
+        problem == NULL, "problem", problem, "tools", json_object_get(i->export, "tools"),
+        "handoffs", json_object_get(i->export, "handoffs"), "loaded_at",
         (json_int_t)m->loaded_at);
     json_array_append_new(l->agents, agent);
 }
@@ -290,7 +332,7 @@ json_t *listing_make(const struct modules *table, int64_t generation,
                      const struct listing_watch *watch, const struct listing_runner *runner)
 {
     struct listing l = {.table = table, .config = table->config, .agents = json_array(),
-                        .errors = json_array()};
+                        .errors = json_array(), .contested = json_object()};
     json_t *modules = json_array();
 
     json_array_extend(l.errors, table->problems);
@@ -306,6 +348,7 @@ json_t *listing_make(const struct modules *table, int64_t generation,
         }
         json_array_append_new(modules, describe_module(m));
     }
+    json_decref(l.contested);
     return json_pack("{s:s, s:I, s:{s:s, s:I, s:b}, s:o, s:o, s:{s:s, s:s?}, s:o, s:o}", "t",
                      "agents",
                      "generation", (json_int_t)generation, "runner", "socket", runner->socket,

@@ -19,6 +19,7 @@ libagw_a_SOURCES += \
   src/runnerd/module_opens.c src/runnerd/module_process.c src/runnerd/module_state.h \
   src/runnerd/modules.c src/runnerd/modules.h \
   src/runnerd/node_channel.c src/runnerd/node_channel.h \
+  src/runnerd/offer.c src/runnerd/offer.h \
   src/runnerd/problem.c src/runnerd/problem.h \
   src/runnerd/server.c src/runnerd/server.h \
   src/runnerd/service.c src/runnerd/service.h \
@@ -26,9 +27,11 @@ libagw_a_SOURCES += \
   src/runnerd/watch.c src/runnerd/watch.h
 
 unit_tests += tests/unit/test_runnerd_allow tests/unit/test_runnerd_discover \
-  tests/unit/test_runnerd_identity tests/unit/test_runnerd_kept tests/unit/test_runnerd_watch
+  tests/unit/test_runnerd_identity tests/unit/test_runnerd_kept tests/unit/test_runnerd_offer \
+  tests/unit/test_runnerd_watch
 tests_unit_test_runnerd_allow_SOURCES = tests/unit/test_runnerd_allow.c
 tests_unit_test_runnerd_discover_SOURCES = tests/unit/test_runnerd_discover.c
 tests_unit_test_runnerd_identity_SOURCES = tests/unit/test_runnerd_identity.c
 tests_unit_test_runnerd_kept_SOURCES = tests/unit/test_runnerd_kept.c
+tests_unit_test_runnerd_offer_SOURCES = tests/unit/test_runnerd_offer.c
 tests_unit_test_runnerd_watch_SOURCES = tests/unit/test_runnerd_watch.c

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runnerd/module_state.h"
+#include "runnerd/offer.h"
 #include "runnerd/problem.h"
 #include "util/clock.h"
 
@@ -135,11 +136,20 @@ static bool take_problems(struct module *m, const struct host *host)
 
 static void serve_by(struct module *m, struct host *host)
 {
+    struct problem_place place = place_of(m);
+    bool cut;
+
     if (m->host != NULL)
         retire(m, m->host, OLD_DRAIN_MS);
     m->host = host;
     json_decref(m->catalog);
-    m->catalog = json_deep_copy(host_catalog(host));
+    m->catalog = offer_take(host_catalog(host), &cut);
+    if (cut)
+        problem_add(m->problems, "validation", "warning", &place,
+                    "it offers more, or longer names and texts, than are listed: at most %d "
+                    "agents and %d names of tools; names have at most %d characters, "
+                    "texts %d", OFFER_EXPORTS_MAX, OFFER_NAMES_MAX, OFFER_NAME_MAX,
+                    OFFER_TEXT_MAX);
     m->needs_revival = false;
     m->loaded_at = clock_wall_ms();
 }

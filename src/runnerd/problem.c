@@ -9,7 +9,7 @@
 #include "util/clock.h"
 #include "util/json_text.h"
 
-enum { MESSAGE_SIZE = 2000, NAME_SIZE = 4200 };
+enum { MESSAGE_SIZE = 2000, NAME_SIZE = 4200, REPORTED_MAX = 50 };
 
 static const char *const kinds[] = {"import", "dependency", "validation", "security", "runtime"};
 
@@ -62,11 +62,12 @@ static const char *text_of(const json_t *object, const char *key, const char *fa
     return text == NULL ? fallback : text;
 }
 
-/* What counts kinds shall see no others. */
+/* What counts kinds shall see no others; and that something was kept from running is not for a
+ * module to say. */
 static const char *known_kind(const char *kind)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (strcmp(kinds[i], kind) == 0)
+        if (strcmp(kinds[i], kind) == 0 && strcmp(kind, "security") != 0)
             return kinds[i];
     return "runtime";
 }
@@ -80,6 +81,9 @@ void problem_add_reported(json_t *list, const json_t *reported,
     json_array_foreach(reported, index, item) {
         const json_t *line = json_object_get(item, "line");
         struct problem_place there = *place;
+
+        if (index == REPORTED_MAX)
+            return;
         bool warning = strcmp(text_of(item, "severity", "error"), "warning") == 0;
 
         there.path = text_of(item, "path", place->path);

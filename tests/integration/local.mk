@@ -44,7 +44,8 @@ integration_files = \
   tests/integration/test_processes.py \
   tests/integration/test_rate_limit.py \
   tests/integration/test_reload.py \
-  tests/integration/test_runner.py tests/integration/test_runner_autostart.py \
+  tests/integration/test_runner.py tests/integration/test_runner_attacks.py \
+  tests/integration/test_runner_autostart.py \
   tests/integration/test_sdk_client_tools.py \
   tests/integration/test_sdk_crashes.py tests/integration/test_sdk_escape.py \
   tests/integration/test_sdk_hostile.py tests/integration/test_sdk_lifecycle.py \
