@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Lets a module use tools: those of the gateway through the one door, and its own by leave. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/sdk_run.h"
 #include "util/json_memory.h"
+#include "util/json_text.h"
+#include "util/log.h"
 
 /* ---- what a model is offered ---- */
 
@@ -24,6 +27,25 @@ static bool may_offer(const struct sdk_run *r, const struct tool_list *gateway,
     return is_handoff(function) || invoke_own_allows(&r->caller, function, r->dropin->module);
 }
 
+/* Else nobody would know why the model never calls it. Once a run. */
+static void log_hidden(const struct sdk_run *r, const char *function)
+{
+    struct log_line line;
+    char name[101];
+
+    if (r->model_calls > 1)
+        return;
+    snprintf(name, sizeof name, "%s", function);
+    json_text_repair(name);
+    log_begin(&line, LOG_INFO, "tool.hidden");
+    log_str(&line, "request_id", r->run->request_id);
+    log_str(&line, "key_id", r->caller.key == NULL ? NULL : r->caller.key->id);
+    log_str(&line, "agent", r->run->agent->spec->id);
+    log_str(&line, "module", r->dropin->module);
+    log_str(&line, "tool", name);
+    log_end(&line);
+}
+
 static json_t *allowed_of(const struct sdk_run *r, const json_t *tools,
                           const struct tool_list *gateway)
 {
@@ -34,7 +56,9 @@ static json_t *allowed_of(const struct sdk_run *r, const json_t *tools,
     {
         const char *name = sdk_call_text(json_object_get(definition, "function"), "name");
 
-        if (may_offer(r, gateway, name) && json_array_append(kept, definition) != 0) {
+        if (!may_offer(r, gateway, name)) {
+            log_hidden(r, name);
+        } else if (json_array_append(kept, definition) != 0) {
             json_decref(kept);
             return NULL;
         }

@@ -438,6 +438,8 @@ def test_what_policy_forbids_is_stripped_denied_and_told(scene):
         " ORDER BY seq", id)) == 2 and found[1]["status"] == "ok" and found, LONG, "rows")
     assert [tuple(row.values()) for row in rows] == [
         ("forbidden", "denied", "module", "sdk"), ("own", "ok", "module", "sdk")]
+    hidden = scene.wait_event("tool.hidden", request_id=id)
+    assert hidden["tool"] == "forbidden" and hidden["key_id"] == "client"
     errors = fcgi.call(scene.socket, "GET", "/admin/agents/errors", KEYS["admin"]).json()
     found = [one for one in errors["errors"] if one["kind"] == "tool_violation"
              and one["request_id"] == id]
