@@ -2,6 +2,8 @@
 /* Runs an agent whose module another process hosts. */
 #include "agent/run_sdk.h"
 
+#include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,7 +24,7 @@ void sdk_run_break(struct sdk_run *r, const struct err *e)
 static int open_run(struct sdk_run *r, struct err *e)
 {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, r->gone) != 0)
-        return err_set(e, AGW_ENOMEM, "a pair of sockets for a run");
+        return err_set(e, AGW_EOVERLOAD, "a pair of sockets for a run: %s", strerror(errno));
     r->caller = *r->run->caller;
     r->caller.watch_fd = r->gone[0];
     r->waiting_end = &r->waiting;

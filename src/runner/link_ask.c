@@ -42,6 +42,7 @@ void link_ask_answer(const struct link *link, const json_t *message, int *fd)
         return;
     q->answered = true;
     q->fd = *fd;
+    q->lost_fd = link->wire.lost_fd;
     *fd = -1;
     copy_text(q->class, sizeof q->class, message, "class");
     copy_text(q->message, sizeof q->message, message, "message");
@@ -181,6 +182,8 @@ int link_open(struct link *link, const char *id, int64_t deadline_ms, int watch_
         e->retry_after_s = RETRY_S;
         return status;
     }
+    if (q.lost_fd)
+        return err_set(e, AGW_EOVERLOAD, "no descriptor is left for a connection to %s", id);
     return q.fd >= 0 ? 0 : refused(&q, id, e);
 }
 

@@ -16,7 +16,8 @@
 struct question {
     int64_t id;
     bool sent, answered;
-    int fd;              /* -1: refused */
+    int fd;              /* -1: refused, */
+    bool lost_fd;        /* ... or this process has no room for it */
     char class[32], message[256];
     int64_t retry_after_ms;
     struct question *next;

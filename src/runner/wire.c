@@ -171,9 +171,12 @@ int wire_send_fd(struct wire *w, const json_t *message, int fd, struct err *e)
 
 /* ---- receiving ---- */
 
-/* Keeps what was sent with bytes that end at `end`. -1: there is no room, the rest is closed. */
+/* Keeps what was sent with bytes that end at `end`. -1: there is no room, the rest is closed. What
+ * the kernel could not hand over, as this process has too many open, has the number -1. */
 static int keep_fds(struct wire *w, struct msghdr *m, uint64_t end)
 {
+    bool is_cut = (m->msg_flags & MSG_CTRUNC) != 0;
+    size_t before = w->in_fd_count;
     int result = 0;
 
     for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
@@ -192,7 +195,12 @@ static int keep_fds(struct wire *w, struct msghdr *m, uint64_t end)
             }
         }
     }
-    return (m->msg_flags & MSG_CTRUNC) != 0 ? -1 : result;
+    if (!is_cut || result != 0)
+        return result;
+    if (w->in_fd_count - before >= WIRE_FDS_MAX || w->in_fd_count == WIRE_FDS_MAX)
+        return -1; /* it was the sender who had too many */
+    w->in_fds[w->in_fd_count++] = (struct wire_fd){.fd = -1, .end = end};
+    return 0;
 }
 
 /* One recvmsg(): 1 something came, 0 not yet, or an error. */
@@ -239,9 +247,10 @@ static int take_fds(struct wire *w, uint64_t end, int *fd)
     for (size_t i = 0; i < count; i++) {
         if (i == 0)
             *fd = w->in_fds[i].fd;
-        else
+        else if (w->in_fds[i].fd >= 0)
             close(w->in_fds[i].fd);
     }
+    w->lost_fd = count > 0 && *fd < 0;
     w->in_fd_count -= count;
     memmove(w->in_fds, w->in_fds + count, w->in_fd_count * sizeof w->in_fds[0]);
     return count > 1 ? -1 : 0;

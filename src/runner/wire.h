@@ -50,6 +50,7 @@ struct wire {
     size_t searched;           /* of `in`: so much holds no line end */
     uint64_t in_place, out_place; /* place in the stream of the first byte of in / out */
     size_t in_fd_count, out_fd_count;
+    bool lost_fd; /* the last message came with a descriptor that this process had no room for */
     struct wire_fd in_fds[WIRE_FDS_MAX], out_fds[WIRE_FDS_MAX];
 };
 
@@ -79,7 +80,7 @@ bool wire_wants_to_send(const struct wire *w);
 /* ---- receiving ---- */
 
 /* 1 and the next message in *message (a new reference) and its descriptor in *fd (the caller's;
- * -1 = none). 0: there is none yet. fd NULL: this side expects none, and one that comes is
+ * -1 = none, or see `lost_fd`). 0: there is none yet. fd NULL: this side expects none, and one that comes is
  * closed. Descriptors of refused lines are closed. After the last whole line AGW_EGONE. */
 int wire_receive(struct wire *w, json_t **message, int *fd, struct err *e);
 

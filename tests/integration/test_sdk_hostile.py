@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import resource
 import threading
 import time
 
@@ -728,3 +729,52 @@ def test_nothing_is_left_of_all_that(scene):
         for _ in range(3):
             assert set(runs()) == {"fine"}
         wait_until(lambda: sockets() <= before + 5, LONG, "end of all connections")
+
+
+# ---- a worker without descriptors -----------------------------------------------------------
+
+
+def leave(pid, spare):
+    """Lets the process open `spare` descriptors more than it has; None: as many as it likes."""
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    used = max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd")) + 1
+    resource.prlimit(pid, resource.RLIMIT_NOFILE,
+                     (hard if spare is None else min(used + spare, hard), hard))
+
+
+def spends(run):
+    """As hosts do it: what the model's failure was is told on."""
+    answer = run.greet().ask_model().receive("llm.response", "llm.error")
+    if answer["t"] == "llm.error":
+        run.error("upstream", answer["status"])
+    else:
+        run.done(answer["body"]["choices"][0]["message"]["content"])
+
+
+@pytest.mark.parametrize("name", ["fine", "spends"])
+def test_a_worker_without_descriptors_says_so_and_recovers(scene, name):
+    if name == "spends":
+        host(scene, name, spends)
+    pid = scene.workers()[0]
+    seen = set()
+    for spare in range(10):
+        assert content(ask(scene, name)) in ("fine", "Hello from the mock.")
+        ids = [new_id() for _ in range(4)]
+        with concurrent.futures.ThreadPoolExecutor(len(ids)) as pool:
+            leave(pid, spare)
+            asked = [pool.submit(ask, scene, name, request_id=id) for id in ids]
+            # Who is not taken from the socket's queue is answered when there is room again.
+            concurrent.futures.wait(asked, timeout=1)
+            leave(pid, None)
+            answers = [one.result() for one in asked]
+        for id, answer in zip(ids, answers, strict=True):
+            code = answer.error()["code"] if answer.status != 200 else None
+            seen.add((answer.status, code))
+            # No connection to the model's provider is that one's failure, here as elsewhere.
+            assert answer.status in (200, 503) or (name, answer.status) == ("spends", 502), answer
+            outcome = scene.outcome(id)
+            assert (outcome == "completed") == (answer.status == 200), (outcome, answer)
+    assert (503, "overloaded") in seen, seen
+    assert scene.workers() == [pid]
+    wait_until(lambda: content(ask(scene, name)), LONG, "service")
+    assert not scene.runner.failures

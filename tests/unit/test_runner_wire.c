@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -362,6 +363,35 @@ static void descriptors_that_nobody_wants_are_closed(void **state)
     }
 }
 
+/* Its line comes all the same, and so do those after it. */
+static void a_descriptor_that_there_is_no_room_for(void **state)
+{
+    struct rlimit usual, few;
+    struct pair p;
+    json_t *message;
+    int fd = -1, status;
+
+    (void)state;
+    set_up(&p, NULL);
+    send_raw_with_fds(&p.a, "{\"t\":\"a\"}\n", 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    few = usual;
+    few.rlim_cur = 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    status = wire_receive(&p.b, &message, &fd, NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    assert_int_equal(status, 1);
+    assert_int_equal(fd, -1);
+    assert_true(p.b.lost_fd);
+    json_decref(message);
+    send_raw_with_fds(&p.a, "{\"t\":\"b\"}\n", 1);
+    assert_int_equal(wire_receive(&p.b, &message, &fd, NULL), 1);
+    assert_true(fd >= 0 && !p.b.lost_fd);
+    close(fd);
+    json_decref(message);
+    tear_down(&p);
+}
+
 static void a_descriptor_belongs_to_the_line_of_the_last_byte(void **state)
 {
     struct pair p;
@@ -437,6 +467,7 @@ int main(void)
         cmocka_unit_test(a_descriptor_comes_with_its_line),
         cmocka_unit_test(descriptors_wait_with_their_lines),
         cmocka_unit_test(descriptors_that_nobody_wants_are_closed),
+        cmocka_unit_test(a_descriptor_that_there_is_no_room_for),
         cmocka_unit_test(a_descriptor_belongs_to_the_line_of_the_last_byte),
         cmocka_unit_test(a_closed_one_says_so),
         cmocka_unit_test(waits_end_at_the_deadline_or_for_another),
