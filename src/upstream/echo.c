@@ -93,6 +93,15 @@ static bool has_role(const json_t *message, const char *role)
     return is != NULL && strcmp(is, role) == 0;
 }
 
+/* Where JSON is asked for, JSON that comes has to come back. */
+static const char *prefix(const struct echo *echo)
+{
+    const json_t *format = json_object_get(echo->body, "response_format");
+    const char *type = json_string_value(json_object_get(format, "type"));
+
+    return type != NULL && strncmp(type, "json_", 5) == 0 ? "" : "echo: ";
+}
+
 /* The results of tools since the last user message, one a line; or that message. */
 static void read_answer(struct echo *echo, const json_t *messages, size_t user)
 {
@@ -103,7 +112,7 @@ static void read_answer(struct echo *echo, const json_t *messages, size_t user)
 
         if (!has_role(message, "tool"))
             continue;
-        buf_puts(&echo->text, results++ == 0 ? "echo: " : "\n");
+        buf_puts(&echo->text, results++ == 0 ? prefix(echo) : "\n");
         add_content(&echo->text, message);
     }
     if (results > 0)
@@ -114,7 +123,7 @@ static void read_answer(struct echo *echo, const json_t *messages, size_t user)
     if (echo->calls_wanted)
         return;
     buf_reset(&echo->text);
-    buf_puts(&echo->text, "echo: ");
+    buf_puts(&echo->text, prefix(echo));
     add_content(&echo->text, user < count ? json_array_get(messages, user) : NULL);
 }
 

@@ -32,6 +32,9 @@ static const struct {
     {"{" ASK("a b") ",\"n\":3}", "echo: a b", "stop", 2, 9, 0},
     {"{" ASK("a b") ",\"n\":null,\"stop\":null,\"max_tokens\":null}", "echo: a b", "stop", 2, 3,
      0},
+    {"{" ASK("[1]") ",\"response_format\":{\"type\":\"json_schema\"}}", "[1]", "stop", 1, 1, 0},
+    {"{" ASK("{}") ",\"response_format\":{\"type\":\"json_object\"}}", "{}", "stop", 1, 1, 0},
+    {"{" ASK("{}") ",\"response_format\":{\"type\":\"text\"}}", "echo: {}", "stop", 1, 2, 0},
     {"{" ASK("a") ",\"tools\":[{}],\"temperature\":2}", "echo: a", "stop", 1, 2, 0},
     {"{\"model\":\"echo-1\",\"messages\":[{\"role\":\"system\",\"content\":\"be kind\"},"
      "{\"role\":\"user\",\"content\":\"first\"},{\"role\":\"assistant\",\"content\":\"x\"},"
