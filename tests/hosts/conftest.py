@@ -67,7 +67,7 @@ def node_host(directory):
     def start(source, name="agent.mjs", files=None, before=(), **more):
         folder = directory / "agents" / f"Agent{len(hosts)}"
         if isinstance(source, pathlib.Path):
-            shutil.copytree(source, folder)
+            shutil.copytree(source, folder, symlinks=True)
         else:
             folder.mkdir(parents=True)
             (folder / name).write_text(source)

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+import env
 import runner_peer
 
 AGENT = 'import { Agent } from "@openai/agents";\n'
@@ -82,6 +83,25 @@ def test_kinds_of_modules(node_host, name, code):
     assert attrs(host.catalog) == [("agent", "agent")], host.catalog
     last, run = answer(host, model=[{"content": "Hi"}])
     assert last["output"] == "Hi" and run.requests[0]["messages"][0]["content"] == "x"
+
+
+def test_packages_that_are_linked_as_pnpm_does(node_host, directory):
+    # What the SDK itself needs lies beside it, and not in the agent's folder.
+    source = directory / "source"
+    for name in ("@openai/agents", "zod"):
+        link = source / "node_modules" / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(env.TEST_ENV / "hosts/node_modules" / name)
+    (source / "agent.mjs").write_text(AGENT + """
+import { tool } from "@openai/agents";
+import { z } from "zod";
+const own = tool({ name: "own", description: "", parameters: z.object({}), execute: () => "o" });
+export const agent = new Agent({ name: "A", tools: [own] });
+""")
+    host = node_host(source)
+    assert attrs(host.catalog) == [("agent", "agent")], host.catalog
+    last, run = answer(host, model=[{"tool_calls": [{"name": "own"}]}, {"content": "Hi"}])
+    assert last["output"] == "Hi" and [check["name"] for check in run.checks] == ["own"]
 
 
 @pytest.mark.parametrize("name", ["./words.js", "./words", "./words.ts"])

@@ -115,7 +115,9 @@ export class Module {
     if (manifest === undefined) return; // A module may do without.
     this.sdk = await import(from(this.url, "@openai/agents"));
     this.sdkVersion = `@openai/agents ${JSON.parse(fs.readFileSync(manifest, "utf8")).version}`;
-    const { default: OpenAI } = await import(from(pathToFileURL(manifest).href, "openai"));
+    // pnpm links packages, and has theirs beside what is linked.
+    const real = pathToFileURL(fs.realpathSync(manifest)).href;
+    const { default: OpenAI } = await import(from(real, "openai"));
     configure(this.sdk, OpenAI, this.#defaultModel);
   }
 
