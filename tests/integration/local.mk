@@ -48,10 +48,9 @@ integration_files = \
   tests/integration/test_runner_autostart.py \
   tests/integration/test_sdk_client_tools.py \
   tests/integration/test_sdk_crashes.py tests/integration/test_sdk_escape.py \
-  tests/integration/test_sdk_hostile.py tests/integration/test_sdk_lifecycle.py \
-  tests/integration/test_sdk_native.py tests/integration/test_sdk_node.py \
-  tests/integration/test_sdk_life.py \
-  tests/integration/test_sdk_python.py tests/integration/test_sdk_scenarios.py \
+  tests/integration/test_sdk_hostile.py tests/integration/test_sdk_inside.py \
+  tests/integration/test_sdk_life.py tests/integration/test_sdk_same.py \
+  tests/integration/test_sdk_scenarios.py \
   tests/integration/test_runbook.py \
   tests/integration/test_sandbox.py \
   tests/integration/test_shadow.py \

@@ -6,9 +6,7 @@ import concurrent.futures
 import contextlib
 import os
 import pathlib
-import shutil
 import signal
-import tempfile
 import time
 
 import httpx2
@@ -16,17 +14,16 @@ import openai
 import pytest
 
 import env
-import fcgi
 import sdk_stage
 from agwctl import Agwctl
-from gateway import KEYS
 from procs import children, descendants, is_running, wait_until
 
+pytestmark = pytest.mark.xdist_group("sdk_crashes")  # they share the stage
 LONG = sdk_stage.LONG
-RUN_SECONDS = 20 * env.SLOW
+RUN_SECONDS = 12 * env.SLOW
 
 FINE = """
-import asyncio
+import asyncio, os
 from agents import Agent, function_tool
 
 @function_tool
@@ -39,10 +36,15 @@ async def sleep() -> str:
     "Sleeps."
     await asyncio.sleep(600)
 
-agent = Agent(name="Fine", instructions="You are Fine.", tools=[count, sleep])
+@function_tool
+def leave() -> str:
+    "Leaves."
+    os._exit(4)
+
+agent = Agent(name="Fine", instructions="You are Fine.", tools=[count, sleep, leave])
 """
 BAD = {"python": """
-import os, socket, threading
+import os, socket, time
 
 def sockets():
     for fd in map(int, os.listdir("/proc/self/fd")):
@@ -61,9 +63,20 @@ class Exits:
     def run(self):
         os._exit(7)
 
+class Stuck:
+    "Its event loop does not turn."
+    async def run(self):
+        time.sleep(3600)
+
 class Killed:
     def run(self):
         os.kill(os.getpid(), 9)
+
+class Memory:
+    def run(self):
+        kept = []
+        while True:
+            kept.append(b"x" * (32 << 20))
 
 class Prints:
     def run(self):
@@ -86,16 +99,26 @@ class Line:
                 pass
         return "said"
 
-busy, exits, killed, prints, answers, line = Busy(), Exits(), Killed(), Prints(), Answers(), Line()
+busy, stuck, exits, killed, memory = Busy(), Stuck(), Exits(), Killed(), Memory()
+prints, answers, line = Prints(), Answers(), Line()
 """, "node": """
 import fs from "node:fs";
 import { setImmediate } from "node:timers/promises";
 
 const busy = { run() { for (;;); } };
+const aborts = { run() { process.abort(); } };
 const exits = { run() { process.reallyExit(7); } };
 const killed = { run() { process.kill(process.pid, "SIGKILL"); } };
 const prints = { async run() { for (;;) { console.log("x".repeat(1000)); await setImmediate(); } } };
 const answers = { run: () => "x".repeat(20 << 20) };
+const memory = { run() {
+  const kept = [];
+  for (;;) kept.push(Buffer.alloc(32 << 20, 1));
+} };
+const heap = { run() {
+  const kept = [];
+  for (;;) kept.push(new Array(1 << 20).fill(kept.length));
+} };
 const line = { run() {
   const text = "x".repeat(20 << 20) + "\\n";
   for (const fd of fs.readdirSync("/proc/self/fd").map(Number)) {
@@ -109,29 +132,80 @@ const line = { run() {
   }
   return "said";
 } };
-export { busy, exits, killed, prints, answers, line };
+export { busy, aborts, exits, killed, memory, heap, prints, answers, line };
+""", "native": r"""
+#include <agent_gateway/agent.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WAY(way) static int way##_run(struct agw_run *run, struct agw_text *answer)
+WAY(busy) { volatile bool goes_on = true; (void)run; (void)answer; while (goes_on); return 0; }
+WAY(aborts) { (void)run; (void)answer; abort(); }
+WAY(exits) { (void)run; (void)answer; _exit(7); }
+WAY(killed) { (void)run; (void)answer; return kill(getpid(), SIGKILL); }
+WAY(prints) { (void)answer; for (;;) if (puts("xxxxxxxxxxxxxxxx") < 0 || !run) return 0; }
+WAY(memory)
+{
+    char *some;
+    (void)run;
+    (void)answer;
+    while ((some = malloc(32 << 20)) != NULL)
+        memset(some, 'x', 32 << 20);
+    return AGW_FATAL;
+}
+WAY(answers)
+{
+    char *much = malloc((20 << 20) + 1);
+    (void)run;
+    memset(much, 'x', 20 << 20);
+    much[20 << 20] = 0;
+    return agw_text_add(answer, much);
+}
+WAY(line)
+{
+    static char much[20 << 20];
+    const struct timeval limit = {.tv_sec = 3};
+    (void)run;
+    memset(much, 'x', sizeof much - 1);
+    much[sizeof much - 1] = '\n';
+    for (int fd = 0; fd < 64; fd++) {
+        struct stat about;
+        ssize_t written = 1;
+        if (fstat(fd, &about) != 0 || !S_ISSOCK(about.st_mode)) continue;
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+        for (size_t at = 0; at < sizeof much && written > 0; at += (size_t)written)
+            written = send(fd, much + at, sizeof much - at, MSG_NOSIGNAL);
+    }
+    return agw_text_add(answer, "said");
+}
+#define ONE(way) static const struct agw_agent way = { \
+    .version = AGW_AGENT_VERSION, .name = #way, .run = way##_run};
+ONE(busy) ONE(aborts) ONE(exits) ONE(killed) ONE(prints) ONE(memory) ONE(answers) ONE(line)
+static const struct agw_agent *const others[] = {
+    &busy, &aborts, &exits, &killed, &prints, &memory, &answers, &line, NULL};
+const struct agw_agent agent = {.version = AGW_AGENT_VERSION, .name = "bad", .others = others};
 """}
-# How each ends: status and code of the answer.
-ENDS = {"busy": (504, "upstream_timeout"), "exits": (502, "agent_error"),
-        "killed": (502, "agent_error"), "prints": (504, "upstream_timeout"),
-        "answers": (500, "agent_error"), "line": (502, "agent_error")}
+# How each ends: status and code of the answer. Who takes all memory may be hung before it has it.
+HUNG, GONE, FAILED = (504, "upstream_timeout"), (502, "agent_error"), (500, "agent_error")
+ENDS = {"busy": {HUNG}, "stuck": {HUNG}, "exits": {GONE}, "aborts": {GONE}, "killed": {GONE},
+        "prints": {HUNG}, "answers": {FAILED}, "line": {GONE}, "memory": {FAILED, GONE},
+        "heap": {GONE, HUNG}}
+WAYS = [(lang, way) for lang, text in BAD.items() for way in ENDS if way in text]
 
 
-@contextlib.contextmanager
 def staged():
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="agw-", dir="/tmp"))
-    directory.chmod(0o755)
-    source = directory / "source"
-    source.mkdir()
-    (source / "agent.mjs").write_text(BAD["node"])
-    one = sdk_stage.Stage(directory, {"python": BAD["python"], "node": source, "fine": FINE},
-                          gateway_options={"runner": {"run_timeout": RUN_SECONDS}})
-    try:
-        one.wait_for("default/fine", "default/python-line", "default/node-line")
-        yield one
-    finally:
-        one.stop()
-        shutil.rmtree(directory)
+    return sdk_stage.staged(
+        {"python": BAD["python"], "node": {"agent.mjs": BAD["node"]},
+         "native": {"agent.c": BAD["native"]}, "fine": FINE},
+        ["default/fine", "default/python-line", "default/node-line", "default/native-line"],
+        gateway_options={"runner": {"run_timeout": RUN_SECONDS}})
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +220,7 @@ def ask(stage, name, timeout=LONG, **more):
 
 
 def runner_of(stage):
-    return fcgi.call(stage.gateway.socket, "GET", "/admin/agents", KEYS["admin"]).json()["runner"]
+    return stage.admin("/admin/agents")["runner"]
 
 
 def module_of(stage, name):
@@ -155,7 +229,7 @@ def module_of(stage, name):
 
 def is_idle(stage, name):
     # What is shown is what was so when the list last changed.
-    fcgi.call(stage.gateway.socket, "POST", "/agents/refresh", KEYS["admin"])
+    stage.admin("/agents/refresh", "POST")
     return module_of(stage, name)["runs"] == 0
 
 
@@ -189,8 +263,7 @@ def ask_bad(stage, name):
             time.sleep(min(float(error.response.headers["retry-after"]), LONG))
 
 
-@pytest.mark.parametrize("lang", ["python", "node"])
-@pytest.mark.parametrize("way", ENDS)
+@pytest.mark.parametrize("lang, way", WAYS)
 def test_a_bad_module_ends_its_run_alone(stage, lang, way):
     assert is_served(stage)
     other, workers = module_of(stage, "fine"), stage.gateway.workers()
@@ -203,7 +276,7 @@ def test_a_bad_module_ends_its_run_alone(stage, lang, way):
     with pytest.raises(openai.APIStatusError) as failure:
         bad.result()
     error = failure.value
-    assert (error.status_code, error.code) == ENDS[way], error
+    assert (error.status_code, error.code) in ENDS[way], error
     assert stage.gateway.workers() == workers
     now = module_of(stage, "fine")
     assert (now["pid"], now["restarts"]) == (other["pid"], other["restarts"])
@@ -294,9 +367,22 @@ def test_T28_killed_while_a_tool_runs(stage, whom):
     assert calls(stage, id) == [("sleep", "unfinished" if whom == "worker" else "unavailable")]
 
 
+def test_a_process_that_quits_in_a_stream(stage):
+    """What was said stays said, the error comes behind it, and the tool has its end."""
+    wait_until(lambda: is_served(stage), LONG, "an answer")
+    stage.upstream.play([{"content": "Once upon", "tool_calls": [{"name": "leave"}]}])
+    said = ""
+    with pytest.raises(openai.APIError) as failed:
+        chunks = ask(stage, "fine", stream=True)
+        id = chunks.response.headers["x-request-id"]
+        for chunk in chunks:
+            said += chunk.choices[0].delta.content or ""
+    assert said == "Once upon" and failed.value.code == "agent_error"
+    wait_until(lambda: calls(stage, id) == [("leave", "unavailable")], LONG, "end of the tool")
+    wait_until(lambda: is_served(stage), LONG, "an answer")
+
+
 def test_nothing_is_left_when_the_gateway_stops():
+    """That all of the family have ended is what staged() waits for."""
     with staged() as stage:
-        family = stage.gateway.family()
-        assert len(children(runner_of(stage)["pid"])) == 3
-        stage.gateway.stop()
-        assert not [pid for pid in family if is_running(pid)]
+        assert len(children(runner_of(stage)["pid"])) == 4

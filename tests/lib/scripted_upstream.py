@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
 """A provider of models over HTTP that answers from the scripts of tests/cases/hosts/."""
-import contextlib
 import http.server
 import json
+import select
+import socket
 import threading
 
 import runner_peer
 
 
 class ScriptedUpstream:
-    """`play(script)` says what the model answers from now on; `requests` are the bodies since.
+    """`play(script)` says what the model answers from now on; `requests` are the bodies since,
+    and `left` says of how many the connection was closed before the answer's end.
     Answers that are `held` wait for release()."""
 
     def __init__(self):
@@ -21,8 +23,10 @@ class ScriptedUpstream:
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                with contextlib.suppress(ConnectionError):  # The gateway may give up.
+                try:
                     outer._answer(self, body)
+                except ConnectionError:  # The gateway may give up.
+                    outer.left += 1
 
             def log_message(self, *_):
                 pass
@@ -43,6 +47,7 @@ class ScriptedUpstream:
 
     def play(self, script):
         self.model, self.requests, self.failures = runner_peer.Model(script), [], []
+        self.left = 0
         self.held = threading.Event()
 
     def release(self):
@@ -61,12 +66,12 @@ class ScriptedUpstream:
             self._send(handler, error["status"], {"error": error["body"]},
                        error.get("headers", {}))
         elif not body.get("stream"):
-            self._send(handler, 200, runner_peer.completion(reply))
+            self._send(handler, 200, runner_peer.completion(reply), cut="after" in reply)
         else:
             self._stream(handler, reply, body)
 
     @staticmethod
-    def _send(handler, status, value, headers=()):
+    def _send(handler, status, value, headers=(), cut=False):
         text = json.dumps(value).encode()
         handler.send_response(status)
         for name, header in dict(headers).items():
@@ -74,11 +79,19 @@ class ScriptedUpstream:
         handler.send_header("content-type", "application/json")
         handler.send_header("content-length", str(len(text)))
         handler.end_headers()
-        handler.wfile.write(text)
+        handler.wfile.write(text[:len(text) // 2] if cut else text)
+        handler.close_connection = cut
+
+    @staticmethod
+    def _wait(handler, held):
+        while not held.wait(0.05):
+            if select.select([handler.connection], [], [], 0)[0] and \
+                    not handler.connection.recv(1, socket.MSG_PEEK):
+                raise ConnectionResetError
 
     def _stream(self, handler, reply, body):
         """`after`: the connection is cut after so many chunks; `held`: it is silent then, until
-        release()."""
+        release() or the other side leaves."""
         held = self.held
         handler.send_response(200)
         handler.send_header("content-type", "text/event-stream")
@@ -90,7 +103,7 @@ class ScriptedUpstream:
             if index == reply.get("after", -1):
                 return
             if index == reply.get("held", -1):
-                held.wait()
+                self._wait(handler, held)
             handler.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
             handler.wfile.flush()
         handler.wfile.write(b"data: [DONE]\n\n")

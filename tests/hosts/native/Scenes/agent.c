@@ -34,7 +34,7 @@ static int slow(struct agw_run *run, const char *arguments, struct agw_text *res
     long long number = 0;
 
     agw_json_integer(arguments, "/number", &number);
-    if (agw_wait(run, 300) != AGW_DONE)
+    if (agw_wait(run, number == 99 ? 30000 : 300) != AGW_DONE)
         return AGW_CANCELLED;
     return agw_text_addf(result, "slow %lld", number);
 }

@@ -26,7 +26,7 @@ const slow = tool({
   description: "Takes a while.",
   parameters: z.object({ number: z.number() }),
   async execute({ number }) {
-    await sleep(300);
+    await sleep(number === 99 ? 30000 : 300);
     return `slow ${number}`;
   },
 });

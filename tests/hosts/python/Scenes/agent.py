@@ -27,8 +27,8 @@ def add(a: int, b: int) -> int:
 
 @function_tool
 async def slow(number: int) -> str:
-    """Takes a while."""
-    await asyncio.sleep(0.3)
+    """Takes a while; the number 99 takes half a minute."""
+    await asyncio.sleep(30 if number == 99 else 0.3)
     return f"slow {number}"
 
 
