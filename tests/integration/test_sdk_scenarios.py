@@ -79,10 +79,15 @@ def test_scenario(stage, scenario, stream):
     if "usage" in expect:
         assert [seen["usage"].prompt_tokens, seen["usage"].completion_tokens] == expect["usage"]
     if "done" in expect:
-        tools = stage.gateway.sql("SELECT tool, status FROM tool_invocations WHERE request_id = ?"
-                                  " AND provider = 'module'", seen["id"])
-        assert sorted([row["tool"], row["status"] == "ok"] for row in tools) == sorted(
-            expect["done"]), tools
+        wanted = sorted(map(tuple, expect["done"]))
+        wait_until(lambda: own_tools(stage, seen["id"]) == wanted, LONG, f"rows {wanted}")
+
+
+def own_tools(stage, id):
+    """The module's, once they have ended."""
+    rows = stage.gateway.sql("SELECT tool, status FROM tool_invocations WHERE request_id = ? AND"
+                             " provider = 'module' AND status <> 'unfinished'", id)
+    return sorted((row["tool"], row["status"] == "ok") for row in rows)
 
 
 def look_at_upstream(stage, expect):
