@@ -24,7 +24,8 @@ libagw_a_SOURCES += \
   src/tools/providers.c \
   src/tools/source.c src/tools/source.h \
   src/tools/tool.c src/tools/tool.h src/tools/tool_list.c \
-  src/tools/toolset.c src/tools/toolset.h
+  src/tools/toolset.c src/tools/toolset.h src/tools/toolset_find.c \
+  src/tools/toolset_json.c src/tools/toolset_lists.c src/tools/toolset_state.h
 
 unit_tests += tests/unit/test_tools_tool
 tests_unit_test_tools_tool_SOURCES = tests/unit/test_tools_tool.c
@@ -61,7 +62,8 @@ EXTRA_DIST += tests/cases/mcp/content.json tests/cases/mcp/eras.json \
   tests/cases/mcp/headers.json tests/cases/mcp/lists.json tests/cases/mcp/messages.json
 
 unit_tests += tests/unit/test_tools_mcp_stdio
-tests_unit_test_tools_mcp_stdio_SOURCES = tests/unit/test_tools_mcp_stdio.c $(inject)
+tests_unit_test_tools_mcp_stdio_SOURCES = tests/unit/test_tools_mcp_stdio.c \
+  tests/lib/hang_up.c tests/lib/hang_up.h $(inject)
 tests_unit_test_tools_mcp_stdio_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib \
   -DAGW_BUILD_DIR='"$(abs_top_builddir)"'
 tests_unit_test_tools_mcp_stdio_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
@@ -69,7 +71,7 @@ EXTRA_tests_unit_test_tools_mcp_stdio_DEPENDENCIES = agw-exec$(EXEEXT)
 
 unit_tests += tests/unit/test_tools_mcp_http
 tests_unit_test_tools_mcp_http_SOURCES = tests/unit/test_tools_mcp_http.c \
-  tests/lib/mock_http.c tests/lib/mock_http.h
+  tests/lib/hang_up.c tests/lib/hang_up.h tests/lib/mock_http.c tests/lib/mock_http.h
 tests_unit_test_tools_mcp_http_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 
 unit_tests += tests/unit/test_tools_http_memory

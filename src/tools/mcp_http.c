@@ -99,61 +99,64 @@ static struct http_call call_of(const struct http_link *link, const char *method
         .reach = link->config->allow_private ? HTTP_REACH_ANY : HTTP_REACH_PUBLIC};
 }
 
-static void static_headers(const struct http_link *link, struct mcp_headers *headers)
+/* The head of a request: what goes with its method, the entry's headers, those of the session, and
+ * `more`. Lines are borrowed, but for those of `own`, which is to be freed. 0 or AGW_ENOMEM. */
+static int head_of(const struct http_link *link, const char *method, const char *last_id,
+                   const struct mcp_headers *session, const struct mcp_headers *more,
+                   struct mcp_headers *own, struct lines *lines)
 {
+    *own = (struct mcp_headers){0};
+    *lines = (struct lines){.count = 0};
+    if (strcmp(method, "POST") == 0) {
+        lines->list[lines->count++] = "Content-Type: application/json";
+        lines->list[lines->count++] = "Accept: application/json, text/event-stream";
+    } else if (strcmp(method, "GET") == 0) {
+        lines->list[lines->count++] = "Accept: text/event-stream";
+    }
     for (size_t i = 0; i < link->config->header_count; i++)
-        mcp_headers_add(headers, link->config->headers[i].name, link->config->headers[i].value);
+        mcp_headers_add(own, link->config->headers[i].name, link->config->headers[i].value);
+    if (last_id != NULL)
+        mcp_headers_add(own, "Last-Event-ID", last_id);
+    add_lines(lines, own);
+    add_lines(lines, session);
+    add_lines(lines, more);
+    return own->failed || (more != NULL && more->failed) ? AGW_ENOMEM : 0;
 }
 
-/* A message of ours that nobody answers: the reply to a server's request. */
-static void post_aside(const struct http_link *link, const struct mcp_headers *session,
-                       const char *text, int64_t total_ms)
+/* A request whose answer nobody waits for longer than to see it gone. */
+static void send_only(const struct http_link *link, const char *method,
+                      const struct mcp_headers *session, const char *text, int64_t total_ms)
 {
-    struct mcp_headers headers = {0};
-    struct lines lines = {{"Content-Type: application/json",
-                           "Accept: application/json, text/event-stream"}, 2};
+    struct mcp_headers own;
+    struct lines lines;
     struct http_result result;
     struct http_call call;
     struct err e = {0};
+    int code = head_of(link, method, NULL, session, NULL, &own, &lines);
 
-    static_headers(link, &headers);
-    add_lines(&lines, &headers);
-    add_lines(&lines, session);
-    call = call_of(link, "POST", &lines, total_ms < ASIDE_MS ? total_ms : ASIDE_MS, -1);
+    call = call_of(link, method, &lines, total_ms, -1);
     call.body = text;
-    call.body_length = strlen(text);
-    if (!headers.failed)
+    call.body_length = text == NULL ? 0 : strlen(text);
+    if (code == 0)
         http_client_call(link->pool, &call, &result, &e);
-    mcp_headers_free(&headers);
+    mcp_headers_free(&own);
 }
 
 static void farewell(void *state, const struct mcp_headers *session)
 {
-    const struct http_link *link = state;
-    struct mcp_headers headers = {0};
-    struct lines lines = {{NULL}, 0};
-    struct http_result result;
-    struct http_call call;
-    struct err e = {0};
-
-    static_headers(link, &headers);
-    add_lines(&lines, &headers);
-    add_lines(&lines, session);
-    call = call_of(link, "DELETE", &lines, FAREWELL_MS, -1);
-    if (!headers.failed)
-        http_client_call(link->pool, &call, &result, &e);
-    mcp_headers_free(&headers);
+    send_only(state, "DELETE", session, NULL, FAREWELL_MS);
 }
 
 /* ---- what comes back ---- */
 
 static void answer_server(struct flight *flight, const struct mcp_message *request)
 {
+    int64_t left = flight->ask->deadline_ms - clock_mono_ms();
     char *text = mcp_message_reply(request);
 
     if (text != NULL)
-        post_aside(flight->link, flight->ask->session, text,
-                   flight->ask->deadline_ms - clock_mono_ms());
+        send_only(flight->link, "POST", flight->ask->session, text,
+                  left < ASIDE_MS ? left : ASIDE_MS);
     json_memory_free(text);
 }
 
@@ -217,14 +220,16 @@ static int on_body(void *arg, const char *bytes, size_t length)
     return err_set(flight->e, AGW_ENOMEM, "memory is out");
 }
 
-/* One request, whose answer goes to the flight. */
-static int fly(struct flight *flight, const char *method, const struct lines *lines,
-               const char *body)
+/* One request, whose answer goes to the flight. `last_id`: of the stream that it goes on with. */
+static int fly(struct flight *flight, const char *method, const char *body, const char *last_id)
 {
     const struct mcp_ask *ask = flight->ask;
-    struct http_call call = call_of(flight->link, method, lines,
+    struct mcp_headers own;
+    struct lines lines;
+    int code = head_of(flight->link, method, last_id, ask->session,
+                       last_id == NULL ? ask->headers : NULL, &own, &lines);
+    struct http_call call = call_of(flight->link, method, &lines,
                                     ask->deadline_ms - clock_mono_ms(), ask->watch_fd);
-    int code;
 
     call.max_response = STREAM_MAX;
     call.once = !ask->repeatable;
@@ -234,7 +239,11 @@ static int fly(struct flight *flight, const char *method, const struct lines *li
     call.on_head = on_head;
     call.on_body = on_body;
     call.arg = flight;
-    code = http_client_call(flight->link->pool, &call, &flight->head, flight->e);
+    if (code == 0)
+        code = http_client_call(flight->link->pool, &call, &flight->head, flight->e);
+    else
+        err_set(flight->e, code, "memory is out");
+    mcp_headers_free(&own);
     if (flight->stream == NULL)
         return code;
     memcpy(flight->last_id, sse_parse_last_id(flight->stream), sizeof flight->last_id);
@@ -247,21 +256,8 @@ static int fly(struct flight *flight, const char *method, const struct lines *li
 
 static int post(struct flight *flight)
 {
-    const struct mcp_ask *ask = flight->ask;
-    struct mcp_headers headers = {0};
-    struct lines lines = {{"Content-Type: application/json",
-                           "Accept: application/json, text/event-stream"}, 2};
-    int code = AGW_ENOMEM;
+    int code = fly(flight, "POST", flight->ask->text, NULL);
 
-    static_headers(flight->link, &headers);
-    add_lines(&lines, &headers);
-    add_lines(&lines, ask->session);
-    add_lines(&lines, ask->headers);
-    if (headers.failed || (ask->headers != NULL && ask->headers->failed))
-        err_set(flight->e, AGW_ENOMEM, "memory is out");
-    else
-        code = fly(flight, "POST", &lines, ask->text);
-    mcp_headers_free(&headers);
     flight->answer->sent = flight->head.connected;
     flight->answer->status = flight->head.status;
     snprintf(flight->answer->session_id, sizeof flight->answer->session_id, "%s",
@@ -275,21 +271,13 @@ static int post(struct flight *flight)
 
 static int get(struct flight *flight)
 {
-    struct mcp_headers headers = {0};
-    struct lines lines = {{"Accept: text/event-stream"}, 1};
-    int code = AGW_ENOMEM;
+    char last_id[sizeof flight->last_id];
+    int code;
 
     sse_parse_free(&flight->stream);
     buf_reset(&flight->body);
-    static_headers(flight->link, &headers);
-    mcp_headers_add(&headers, "Last-Event-ID", flight->last_id);
-    add_lines(&lines, &headers);
-    add_lines(&lines, flight->ask->session);
-    if (headers.failed)
-        err_set(flight->e, AGW_ENOMEM, "memory is out");
-    else
-        code = fly(flight, "GET", &lines, NULL);
-    mcp_headers_free(&headers);
+    memcpy(last_id, flight->last_id, sizeof last_id);
+    code = fly(flight, "GET", NULL, last_id);
     if (code == 0 && flight->stream == NULL)
         return err_set(flight->e, AGW_EINVALID, "the stream ended before the answer, and its "
                        "server does not let it be taken up again (HTTP %d)",
@@ -360,23 +348,12 @@ static int listen_in(void *state, const struct mcp_ask *ask, struct err *e)
 {
     struct mcp_answer answer = {0};
     struct flight flight = {.link = state, .ask = ask, .answer = &answer, .e = e, .asides = INT_MIN};
-    struct mcp_headers headers = {0};
-    struct lines lines = {{"Accept: text/event-stream"}, 1};
-    int code = AGW_ENOMEM;
+    int code;
 
-    if (ask->text != NULL)
-        lines = (struct lines){{"Content-Type: application/json",
-                                "Accept: application/json, text/event-stream"}, 2};
-    static_headers(flight.link, &headers);
-    add_lines(&lines, &headers);
-    add_lines(&lines, ask->session);
-    add_lines(&lines, ask->headers);
     buf_init(&flight.body, MCP_MESSAGE_MAX);
-    if (!headers.failed)
-        code = fly(&flight, ask->text != NULL ? "POST" : "GET", &lines, ask->text);
+    code = fly(&flight, ask->text != NULL ? "POST" : "GET", ask->text, NULL);
     if (code == 0 && flight.stream == NULL)
         code = err_set(e, AGW_EINVALID, "there is no such stream (HTTP %d)", flight.head.status);
-    mcp_headers_free(&headers);
     mcp_message_clear(&answer.message);
     sse_parse_free(&flight.stream);
     buf_free(&flight.body);

@@ -132,7 +132,6 @@ static int set_schema(struct tool *tool, json_t *schema, struct buf *notes)
 static struct tool *make_tool(struct tool_source *source, const struct tool_offer *offer,
                               struct buf *notes)
 {
-    static const char *const providers[] = {"local", "http", "mcp"};
     const struct config_tool *config = source->config;
     const char *description = config->description != NULL ? config->description
                               : offer != NULL             ? offer->description
@@ -145,7 +144,7 @@ static struct tool *make_tool(struct tool_source *source, const struct tool_offe
     atomic_init(&tool->users, 1);
     tool->source = source_acquire(source);
     tool->config = config;
-    tool->provider = providers[config->provider];
+    tool->provider = tool_provider_names[config->provider];
     tool->name = full_name(config, offer);
     tool->function = tool->name == NULL ? NULL : tool_function_name(tool->name);
     tool->remote = offer == NULL ? NULL : strdup(offer->name);

@@ -13,6 +13,9 @@
 static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
 enum { REPLACEMENT = sizeof replacement - 1, FUNCTION_MAX = 64, SUFFIX = 9, NAME_SHOWN = 100 };
 
+const char *const tool_provider_names[TOOL_PROVIDERS] = {
+    [TOOL_LOCAL] = "local", [TOOL_HTTP] = "http", [TOOL_MCP] = "mcp"};
+
 const char *tool_status_name(enum tool_status status)
 {
     static const char *const names[TOOL_STATUSES] = {

@@ -140,5 +140,7 @@ struct tool_provider {
 /* The providers of this program, indexed by enum config_tool_provider; NULL = not there. */
 enum { TOOL_PROVIDERS = TOOL_MCP + 1 };
 extern const struct tool_provider *const tool_providers[TOOL_PROVIDERS];
+/* "local" "http" "mcp", by enum config_tool_provider. */
+extern const char *const tool_provider_names[TOOL_PROVIDERS];
 
 #endif

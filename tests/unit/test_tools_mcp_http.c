@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "hang_up.h"
 #include "mock_http.h"
 #include "net/http_client.h"
 #include "tools/mcp.h"
@@ -522,13 +523,6 @@ static void a_session_is_begun_once(void **state)
     }
     assert_int_equal(count(&s, "POST server/discover"), 1);
     scene_close(&s);
-}
-
-static void *hang_up(void *arg)
-{
-    usleep(200000);
-    shutdown(*(int *)arg, SHUT_RDWR);
-    return NULL;
 }
 
 static void time_and_clients_end(void **state)

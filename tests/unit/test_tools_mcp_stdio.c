@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hang_up.h"
 #include "inject.h"
 #include "tools/mcp.h"
 #include "util/clock.h"
@@ -263,13 +264,6 @@ static void lines_that_are_no_answers_end_the_wait(void **state)
     assert_true(call(&s, "after", LONG_MS, -1, TOOL_OK, "after"));
     assert_int_equal(number_of(&s, "restarts"), 0);
     scene_close(&s);
-}
-
-static void *hang_up(void *arg)
-{
-    usleep(200000);
-    shutdown(*(int *)arg, SHUT_RDWR);
-    return NULL;
 }
 
 static void time_and_clients_end(void **state)
