@@ -17,9 +17,56 @@
 #include "runnerd/memory.h"
 #include "util/sha.h"
 
-enum { NAME_SIZE = SHA_HEX_SIZE + 8, OPEN_AT_ONCE = 32 };
+/* Links and folders take memory, too. */
+enum { NAME_SIZE = SHA_HEX_SIZE + 8, OPEN_AT_ONCE = 32, ENTRY_COST = 1024 };
 
 /* ---- the folder ---- */
+
+static void name_of(const char *path, char name[NAME_SIZE])
+{
+    sha_256_hex(path, strlen(path), name);
+}
+
+/* nftw() has no argument for those it calls. */
+static int64_t walked;
+
+static int64_t cost_of(const struct stat *st)
+{
+    return ENTRY_COST + (S_ISREG(st->st_mode) ? st->st_size : 0);
+}
+
+static int measure_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)path;
+    (void)at;
+    walked += type == FTW_NS ? 0 : cost_of(st);
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)at;
+    if (remove(path) == 0 && type != FTW_NS)
+        walked += cost_of(st);
+    return 0;
+}
+
+static int64_t walk(const struct kept *k, const char *name,
+                    int (*one)(const char *, const struct stat *, int, struct FTW *))
+{
+    char path[PATH_MAX + NAME_MAX + 2];
+
+    walked = 0;
+    snprintf(path, sizeof path, "%s/%s", k->path, name);
+    (void)nftw(path, one, OPEN_AT_ONCE, FTW_DEPTH | FTW_PHYS);
+    return walked;
+}
+
+/* Of what was measured. */
+static void remove_tree(struct kept *k, const char *name)
+{
+    k->bytes -= walk(k, name, remove_one);
+}
 
 int kept_open(struct kept *k, const char *socket, struct err *e)
 {
@@ -37,8 +84,10 @@ int kept_open(struct kept *k, const char *socket, struct err *e)
         snprintf(k->path, sizeof k->path, "%s", real);
     free(real);
     if (fstat(k->fd, &st) == 0 && st.st_uid == geteuid() &&
-        (st.st_mode & (S_IWGRP | S_IWOTH)) == 0)
+        (st.st_mode & (S_IWGRP | S_IWOTH)) == 0) {
+        k->bytes = walk(k, "", measure_one);
         return 0;
+    }
     kept_close(k);
     return err_set(e, AGW_EUNAVAILABLE, "%s may be written by others", k->path);
 }
@@ -50,33 +99,11 @@ void kept_close(struct kept *k)
     k->fd = -1;
 }
 
-static void name_of(const char *path, char name[NAME_SIZE])
-{
-    sha_256_hex(path, strlen(path), name);
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st;
-    (void)type;
-    (void)at;
-    (void)remove(path);
-    return 0;
-}
-
-static void remove_tree(const struct kept *k, const char *name)
-{
-    char path[PATH_MAX + NAME_MAX + 2];
-
-    snprintf(path, sizeof path, "%s/%s", k->path, name);
-    (void)nftw(path, remove_one, OPEN_AT_ONCE, FTW_DEPTH | FTW_PHYS);
-}
-
 /* ---- copying ---- */
 
 struct copying {
     const char *root; /* of the originals */
-    int64_t bytes;
+    int64_t bytes, room;
     int entries;
     struct err *e;
 };
@@ -85,6 +112,12 @@ static int failed(const struct copying *c, const char *rel)
 {
     return err_set(c->e, AGW_EUNAVAILABLE, "a copy of %s/%s: %s", c->root, rel,
                    strerror(errno));
+}
+
+static int no_room(const struct copying *c)
+{
+    return err_set(c->e, AGW_ETOOLARGE, "the copies of all modules would have more than %d MiB",
+                   KEPT_TOTAL_MAX >> 20);
 }
 
 static int copy_bytes(struct copying *c, int from, int to, const char *rel)
@@ -96,6 +129,8 @@ static int copy_bytes(struct copying *c, int from, int to, const char *rel)
         if (c->bytes > KEPT_BYTES_MAX)
             return err_set(c->e, AGW_ETOOLARGE, "its files have more than %d MiB",
                            KEPT_BYTES_MAX >> 20);
+        if (c->bytes > c->room)
+            return no_room(c);
     }
     return got < 0 ? failed(c, rel) : 0;
 }
@@ -157,6 +192,8 @@ static int copy_entry(struct copying *c, int from, int to, const char *folder, c
 
     if (++c->entries > KEPT_ENTRIES_MAX)
         return err_set(c->e, AGW_ETOOLARGE, "it has more than %d files", KEPT_ENTRIES_MAX);
+    if ((c->room -= ENTRY_COST) < c->bytes)
+        return no_room(c);
     if (strcmp(name, "__pycache__") == 0 || !discover_files_join(rel, folder, name) ||
         fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return 0;
@@ -203,9 +240,9 @@ static int make_folders(int fd, const char *rel)
     return openat(fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-static int copy_module(int into, const struct found *module, struct err *e)
+static int copy_module(int into, int64_t room, const struct found *module, struct err *e)
 {
-    struct copying c = {.root = module->root, .e = e};
+    struct copying c = {.root = module->root, .room = room, .e = e};
     int root = open(module->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int from = root < 0 ? -1 : discover_files_open_beneath(root, module->folder);
     int to = from < 0 ? -1 : make_folders(into, module->folder);
@@ -222,8 +259,7 @@ static int copy_module(int into, const struct found *module, struct err *e)
 }
 
 /* There is always a whole copy, whenever the runner ends. */
-static int put_in_place(const struct kept *k, const char *fresh, const char *name,
-                        struct err *e)
+static int put_in_place(struct kept *k, const char *fresh, const char *name, struct err *e)
 {
     if (renameat2(k->fd, fresh, k->fd, name, RENAME_EXCHANGE) == 0) {
         remove_tree(k, fresh);
@@ -236,7 +272,7 @@ static int put_in_place(const struct kept *k, const char *fresh, const char *nam
     return err_set(e, AGW_EUNAVAILABLE, "%s/%s: %s", k->path, name, strerror(errno));
 }
 
-int kept_take(const struct kept *k, const struct found *module, struct err *e)
+int kept_take(struct kept *k, const struct found *module, struct err *e)
 {
     char name[NAME_SIZE], fresh[NAME_SIZE + 8];
     int fd = -1, status;
@@ -249,9 +285,10 @@ int kept_take(const struct kept *k, const struct found *module, struct err *e)
     if (mkdirat(k->fd, fresh, S_IRWXU) == 0)
         fd = openat(k->fd, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     status = fd < 0 ? err_set(e, AGW_EUNAVAILABLE, "%s/%s: %s", k->path, fresh, strerror(errno))
-                    : copy_module(fd, module, e);
+                    : copy_module(fd, KEPT_TOTAL_MAX - k->bytes, module, e);
     if (fd >= 0)
         close(fd);
+    k->bytes += walk(k, fresh, measure_one);
     if (status == 0 && !discover_is_same(module))
         status = err_set(e, AGW_EMODEL, "its files changed meanwhile");
     if (status == 0)
@@ -285,7 +322,7 @@ bool kept_find(const struct kept *k, const struct found *module, struct found *c
     return true;
 }
 
-void kept_forget(const struct kept *k, const struct found *module)
+void kept_forget(struct kept *k, const struct found *module)
 {
     char name[NAME_SIZE];
 
@@ -307,7 +344,7 @@ static bool is_of(const char *name, const char *const *paths, size_t count)
     return false;
 }
 
-void kept_sweep(const struct kept *k, const char *const *paths, size_t count)
+void kept_sweep(struct kept *k, const char *const *paths, size_t count)
 {
     int again = k->fd < 0 ? -1 : openat(k->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = again < 0 ? NULL : fdopendir(again);

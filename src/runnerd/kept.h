@@ -12,15 +12,18 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "runnerd/discover.h"
 #include "util/err.h"
 
-enum { KEPT_ENTRIES_MAX = 4000, KEPT_BYTES_MAX = 64 << 20 }; /* of one module */
+/* Of one module; of all: the folder mostly lies in memory. */
+enum { KEPT_ENTRIES_MAX = 4000, KEPT_BYTES_MAX = 16 << 20, KEPT_TOTAL_MAX = 256 << 20 };
 
 struct kept {
     int fd; /* of the folder; -1: no copies are kept */
     char path[PATH_MAX];
+    int64_t bytes; /* that all copies take */
 };
 
 /* Makes the folder `socket`.kept if it is not there. AGW_EUNAVAILABLE: what is there may be of
@@ -30,14 +33,14 @@ void kept_close(struct kept *k);
 
 /* Copies the files of the module in place of its older copy. Then that stays: AGW_ETOOLARGE;
  * AGW_EMODEL: they are not the same any more; AGW_EUNAVAILABLE: it cannot be written. */
-int kept_take(const struct kept *k, const struct found *module, struct err *e);
+int kept_take(struct kept *k, const struct found *module, struct err *e);
 
 /* Whether there is a copy, and in *copy (may be NULL; discover_drop()) a module to be started. */
 bool kept_find(const struct kept *k, const struct found *module, struct found *copy);
 
-void kept_forget(const struct kept *k, const struct found *module);
+void kept_forget(struct kept *k, const struct found *module);
 
 /* Removes what is of no module of these paths, and what was not finished. */
-void kept_sweep(const struct kept *k, const char *const *paths, size_t count);
+void kept_sweep(struct kept *k, const char *const *paths, size_t count);
 
 #endif

@@ -155,7 +155,7 @@ static void serve_by(struct module *m, struct host *host)
 }
 
 /* Files that changed meanwhile are loaded soon; until then the older copy is the best one. */
-static void keep(const struct modules *table, struct module *m)
+static void keep(struct modules *table, struct module *m)
 {
     struct problem_place place = place_of(m);
     struct err e = {0};

@@ -119,7 +119,7 @@ static json_t *export_names(const struct config *config, const struct module *m)
     return names;
 }
 
-static void forget_copy(const struct modules *table, struct module *m)
+static void forget_copy(struct modules *table, struct module *m)
 {
     if (m->is_kept)
         kept_forget(&table->kept, &m->found);
@@ -186,7 +186,7 @@ static const struct found *found_of(const struct discovery *d, const struct modu
 }
 
 /* Of modules that have gone while no runner was there. */
-static void sweep_copies(const struct modules *table)
+static void sweep_copies(struct modules *table)
 {
     const char **paths = NULL;
     size_t count = 0;

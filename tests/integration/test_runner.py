@@ -468,7 +468,8 @@ def test_many_connections_at_once_and_none_leaks(runner):
             for connection in connections:
                 begin_on(connection)
             assert [finish(connection) for connection in connections] == ["TEXT"] * 100
-        assert c.refresh() and r.descriptors() == before
+        assert c.refresh()
+        wait_until(lambda: r.descriptors() <= before, LONG, "as few descriptors as before")
 
 
 def test_opens_wait_for_a_process_that_starts(runner):
@@ -690,7 +691,8 @@ def test_modules_in_javascript(runner):
         for connection in connections:
             with connection:
                 assert read_messages(connection)[-1]["output"] == "roses"
-        assert c.refresh() and r.descriptors() == before
+        assert c.refresh()
+        wait_until(lambda: r.descriptors() <= before, LONG, "as few descriptors as before")
         r.put("Poet/agent.mjs", "export const agent = {fake: 'violets'};\n")
         c.wait_agents("default/poet")
         assert ask(c, "default/poet") == "violets"

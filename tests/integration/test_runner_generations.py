@@ -152,12 +152,12 @@ def test_what_is_too_large_to_be_kept_does_not_end_when_idle(runner):
     r.put("Small/agent.py", module("small"))
     r.put("Large/agent.py", module("large"))
     with open(r.agents / "Large/data.json", "wb") as file:
-        file.truncate(65 << 20)
+        file.truncate(17 << 20)
     r.start()
     with r.control() as c:
         c.wait_agents("default/small", "default/large")
         warning = c.errors(module="Large.agent")[0]
-        assert warning["severity"] == "warning" and "64 MiB" in warning["message"]
+        assert warning["severity"] == "warning" and "16 MiB" in warning["message"]
         assert not c.errors(module="Small.agent")
         wait_idle(c, "Small.agent")
         time.sleep(1)  # five times idle_stop

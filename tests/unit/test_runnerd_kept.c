@@ -208,7 +208,7 @@ static void test_what_is_too_much_is_not_kept_at_all(void **state)
     assert_int_equal(truncate(path, (off_t)KEPT_BYTES_MAX + 1), 0);
     look(&module);
     assert_int_equal(kept_take(&kept, &module, &e), AGW_ETOOLARGE);
-    assert_non_null(strstr(e.message, "64 MiB"));
+    assert_non_null(strstr(e.message, "16 MiB"));
     assert_false(kept_find(&kept, &module, NULL));
     assert_no_leftovers();
     discover_drop(&module);
@@ -229,6 +229,42 @@ static void test_too_many_files_are_not_kept_at_all(void **state)
     look(&module);
     assert_int_equal(kept_take(&kept, &module, &e), AGW_ETOOLARGE);
     assert_no_leftovers();
+    discover_drop(&module);
+}
+
+static void test_all_copies_together_have_a_limit(void **state)
+{
+    struct found module;
+    struct err e = {0};
+
+    (void)state;
+    put("One/agent.py", "good");
+    look(&module);
+    kept.bytes = KEPT_TOTAL_MAX - 1;
+    assert_int_equal(kept_take(&kept, &module, &e), AGW_ETOOLARGE);
+    assert_non_null(strstr(e.message, "256 MiB"));
+    assert_int_equal(kept.bytes, KEPT_TOTAL_MAX - 1);
+    kept.bytes = KEPT_TOTAL_MAX - (64 << 10);
+    assert_int_equal(kept_take(&kept, &module, &e), 0);
+    assert_int_equal(kept_take(&kept, &module, &e), 0);
+    kept_forget(&kept, &module);
+    assert_int_equal(kept.bytes, KEPT_TOTAL_MAX - (64 << 10));
+    discover_drop(&module);
+}
+
+static void test_what_was_kept_before_counts(void **state)
+{
+    struct found module;
+    struct kept again;
+
+    (void)state;
+    put("One/agent.py", "good");
+    look(&module);
+    assert_int_equal(kept_take(&kept, &module, NULL), 0);
+    assert_int_equal(kept_open(&again, socket_path, NULL), 0);
+    assert_true(again.bytes > 0);
+    assert_int_equal(again.bytes - kept.bytes, 0);
+    kept_close(&again);
     discover_drop(&module);
 }
 
@@ -294,6 +330,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_too_many_files_are_not_kept_at_all, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_all_copies_together_have_a_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_was_kept_before_counts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_sweep_leaves_what_is_known, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_folder_of_others_is_not_used, set_up, tear_down),
     };
