@@ -96,7 +96,7 @@ static int run_once(const struct agent_run *run, int64_t deadline_ms, bool *hear
     struct sdk_run r = {.run = run, .dropin = run->agent->dropin, .deadline_ms = deadline_ms,
                         .usage = {.prompt_tokens = -1, .completion_tokens = -1}};
     int fd, status = link_open(run->link, run->agent->spec->id, deadline_ms,
-                               run->sink->watch_fd, &fd, e);
+                               run->sink->watch_fd, &fd, &r.process, e);
 
     *heard = status != 0;
     if (status == 0)

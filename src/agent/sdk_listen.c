@@ -158,7 +158,7 @@ static int crashed(struct listener *l, int status)
 
 static int hung(struct listener *l)
 {
-    link_report_hang(l->r->run->link, agent_id(l));
+    link_report_hang(l->r->run->link, agent_id(l), l->r->process);
     return err_set_public(l->e, AGW_ETIMEOUT, NULL, "The agent '%.100s' does not answer.",
                           agent_id(l));
 }

@@ -55,6 +55,7 @@ struct sdk_run {
     const struct dropin *dropin;
     struct invoke_caller caller;  /* the run's, but that its calls end when the run does */
     struct session session;
+    int64_t process;              /* of the runner's, that the session leads to */
     struct toolbox box;           /* the client's tools, when this agent's model may call them */
     int64_t deadline_ms;          /* clock_mono_ms(): the run's end */
     int gone[2];                  /* calls watch the first; the second is closed at the end */

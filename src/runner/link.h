@@ -42,18 +42,19 @@ bool link_is_up(struct link *link);
  * away), pid, watch, sandbox, modules. New reference; NULL when memory is out. */
 json_t *link_json(struct link *link);
 
-/* A connection to the agent `id` for one run; the caller's to close. Waits, giving the run
+/* A connection to the agent `id` for one run; the caller's to close. *process (may be NULL): which
+ * process it leads to, for link_report_hang(). Waits, giving the run
  * permit back, until the module has started. AGW_EUNAVAILABLE with a public message (and
  * retry_after_s): the runner is away, refuses or cannot start it; AGW_EMODEL: it has no such
  * agent (now); AGW_ETIMEOUT at `deadline_ms`; AGW_EGONE: `watch_fd` (-1 = none) hung up. */
 int link_open(struct link *link, const char *id, int64_t deadline_ms, int watch_fd, int *fd,
-              struct err *e);
+              int64_t *process, struct err *e);
 
 /* Has the runner read its configuration and look through the folders; waits until it has, at
  * most `wait_ms`, giving the run permit back. False: it has not, or is away. */
 bool link_refresh(struct link *link, int64_t wait_ms);
 
-/* Tells the runner that the process of this agent does not answer. */
-void link_report_hang(struct link *link, const char *id);
+/* Tells the runner that this process of the agent does not answer; 0: any of them. */
+void link_report_hang(struct link *link, const char *id, int64_t process);
 
 #endif

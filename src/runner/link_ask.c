@@ -46,6 +46,7 @@ void link_ask_answer(const struct link *link, const json_t *message, int *fd)
     *fd = -1;
     copy_text(q->class, sizeof q->class, message, "class");
     copy_text(q->message, sizeof q->message, message, "message");
+    q->process = json_integer_value(json_object_get(message, "process"));
     q->retry_after_ms = json_integer_value(json_object_get(message, "retry_after_ms"));
 }
 
@@ -166,12 +167,14 @@ static int refused(const struct question *q, const char *id, struct err *e)
 }
 
 int link_open(struct link *link, const char *id, int64_t deadline_ms, int watch_fd, int *fd,
-              struct err *e)
+              int64_t *process, struct err *e)
 {
     struct question q = {0};
     int status = ask(link, &q, "open", id, deadline_ms, watch_fd);
 
     *fd = q.fd;
+    if (process != NULL)
+        *process = q.process;
     if (status == AGW_EGONE)
         return err_set(e, status, "the client hung up while %s was started", id);
     if (status == AGW_ETIMEOUT)
@@ -195,9 +198,10 @@ bool link_refresh(struct link *link, int64_t wait_ms)
            q.class[0] == '\0';
 }
 
-void link_report_hang(struct link *link, const char *id)
+void link_report_hang(struct link *link, const char *id, int64_t process)
 {
     pthread_mutex_lock(&link->lock);
-    notify(link, json_pack("{s:s,s:s,s:s}", "t", "kill", "agent", id, "reason", "hang"));
+    notify(link, json_pack("{s:s,s:s,s:I,s:s}", "t", "kill", "agent", id, "process",
+                           (json_int_t)process, "reason", "hang"));
     pthread_mutex_unlock(&link->lock);
 }

@@ -18,6 +18,7 @@ struct question {
     bool sent, answered;
     int fd;              /* -1: refused, */
     bool lost_fd;        /* ... or this process has no room for it */
+    int64_t process;     /* that it leads to */
     char class[32], message[256];
     int64_t retry_after_ms;
     struct question *next;

@@ -35,6 +35,7 @@ struct host {
     struct found found;
     const struct found *module;  /* that */
     struct host_owner owner;
+    int64_t number;
     enum host_state state;
     struct launch_child child;
     struct wire wire;
@@ -65,6 +66,11 @@ struct host {
 enum host_state host_state(const struct host *host)
 {
     return host->state;
+}
+
+int64_t host_number(const struct host *host)
+{
+    return host->number;
 }
 
 pid_t host_pid(const struct host *host)
@@ -444,13 +450,23 @@ static void init(struct host *host)
     host->deadline = clock_mono_ms() + host->settings.runner->start_timeout_ms;
 }
 
+/* Times, so that a runner that starts anew gives none that one before has given. */
+static int64_t next_number(void)
+{
+    static int64_t last;
+    int64_t now = clock_wall_ms();
+
+    last = now > last ? now : last + 1;
+    return last;
+}
+
 struct host *host_start(const struct host_settings *settings, const struct found *module,
                         const struct host_owner *owner, struct err *e)
 {
     struct host *host = memory_new(sizeof *host);
     int ends[2];
 
-    *host = (struct host){.settings = *settings, .owner = *owner};
+    *host = (struct host){.settings = *settings, .owner = *owner, .number = next_number()};
     discover_copy(&host->found, module);
     host->module = &host->found;
     init(host);

@@ -49,6 +49,7 @@ struct host *host_start(const struct host_settings *settings, const struct found
 
 enum host_state host_state(const struct host *host);
 pid_t host_pid(const struct host *host);
+int64_t host_number(const struct host *host); /* no other process ever has it */
 int64_t host_rss(const struct host *host);  /* bytes as it says; 0 = unknown */
 int64_t host_runs(const struct host *host); /* at most so many go on */
 int64_t host_idle_since(const struct host *host); /* mono ms of its last run */

@@ -57,7 +57,7 @@ static bool connect_one(struct modules *table, struct module *m, struct module_o
                             "no connection to its process can be made", MODULES_WAIT_MS);
         return true;
     }
-    table->user.opened(open->client, open->id, fd);
+    table->user.opened(open->client, open->id, fd, host_number(m->host));
     return true;
 }
 

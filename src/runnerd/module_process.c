@@ -25,14 +25,17 @@ void module_process_init(struct modules *table)
     the_table = table;
 }
 
-void modules_suspect(struct modules *table, struct module *module)
+static void suspect(struct host *host, int64_t process)
 {
-    (void)table;
-    if (module->host != NULL)
-        host_suspect(module->host, PING_MS);
+    if (host != NULL && (process == 0 || host_number(host) == process))
+        host_suspect(host, PING_MS);
+}
+
+void modules_suspect(const struct module *module, int64_t process)
+{
+    suspect(module->host, process);
     for (int i = 0; i < MODULES_OLD_MAX; i++)
-        if (module->old[i] != NULL)
-            host_suspect(module->old[i], PING_MS);
+        suspect(module->old[i], process);
 }
 
 /* It takes no more runs. Of those that finish theirs the eldest are ended when they become too

@@ -83,7 +83,8 @@ struct modules_user {
     void (*load_changed)(void *arg);
     /* Whether the client could be sent something now. */
     bool (*can_send)(void *client);
-    void (*opened)(void *client, int64_t id, int fd); /* takes it */
+    /* Takes `fd`; `process`: host_number() of where it leads. */
+    void (*opened)(void *client, int64_t id, int fd, int64_t process);
     void (*refused)(void *client, int64_t id, enum modules_refusal refusal,
                     const char *message, int64_t retry_after_ms);
     void *arg;
@@ -117,8 +118,9 @@ void modules_open(struct modules *table, struct module *module, void *client, in
 void modules_forget(struct modules *table, const void *client);
 /* A client can be sent something again. */
 void modules_resume(struct modules *table);
-/* Somebody says that it hangs: it is asked, and killed unless it answers at once. */
-void modules_suspect(struct modules *table, struct module *module);
+/* Somebody says that this process of it hangs (0: any does): it is asked, and killed unless it
+ * answers at once. One that has come after it is left alone. */
+void modules_suspect(const struct module *module, int64_t process);
 
 /* Nothing is loading or waits for that. */
 bool modules_are_settled(const struct modules *table);

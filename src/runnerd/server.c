@@ -73,10 +73,11 @@ static bool can_send(void *client)
     return !c->is_gone && !wire_wants_to_send(&c->wire);
 }
 
-static void opened(void *client, int64_t id, int fd)
+static void opened(void *client, int64_t id, int fd, int64_t process)
 {
     struct client *c = client;
-    json_t *message = json_pack("{s:s, s:I}", "t", "opened", "id", (json_int_t)id);
+    json_t *message = json_pack("{s:s, s:I, s:I}", "t", "opened", "id", (json_int_t)id,
+                                "process", (json_int_t)process);
     struct err e = {0};
 
     if (c->is_gone)
@@ -166,7 +167,7 @@ static void on_kill(const struct client *c, const json_t *message)
         agent == NULL ? NULL : listing_find(c->server->table, c->server->listing, agent);
 
     if (m != NULL)
-        modules_suspect(c->server->table, m);
+        modules_suspect(m, json_integer_value(json_object_get(message, "process")));
 }
 
 static void on_message(struct client *c, const json_t *message)

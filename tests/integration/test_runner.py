@@ -321,10 +321,36 @@ def test_a_gateway_can_have_a_hanging_process_looked_at(runner):
         c.wait_agents("default/hangs", "default/fine")
         hanging, fine = begin(c, "default/hangs"), begin(c, "default/fine")
         for agent in ("default/hangs", "default/fine", "default/nobody"):
-            c.send({"t": "kill", "agent": agent, "pid": 1, "reason": "hang"})
+            c.send({"t": "kill", "agent": agent, "reason": "hang"})
         assert read_messages(hanging) == []
         assert finish(fine) == "TEXT"
         hanging.close()
+
+
+def test_a_late_report_of_a_hang_leaves_the_process_alone_that_came_after(runner):
+    r = runner(runner={"ping_interval": 60})
+    hang = "def on_ping():\n    import time\n    time.sleep(1e6)\n"
+    r.put("Hangs/agent.py", PATIENT + hang)
+    r.put("Other/agent.py", PATIENT + hang)
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/hangs", "default/other")
+        first = begin(c, "default/hangs")
+        process = c.processes["default/hangs"]
+        c.send({"t": "kill", "agent": "default/hangs", "process": process, "reason": "hang"})
+        assert read_messages(first) == []
+        first.close()
+        second = begin(c, "default/hangs")
+        assert c.processes["default/hangs"] > process
+        other = begin(c, "default/other")
+        for agent, number in (("default/hangs", process), ("default/hangs", 1),
+                              ("default/other", c.processes["default/other"])):
+            c.send({"t": "kill", "agent": agent, "process": number, "reason": "hang"})
+        assert read_messages(other) == []  # so the others were looked at, too
+        other.close()
+        wait_until(lambda: len(r.events("runner.host.ended", module="Other.agent")) == 1, LONG,
+                   "end of the other")
+        assert finish(second) == "TEXT"
 
 
 @pytest.mark.parametrize("code, message, options", [

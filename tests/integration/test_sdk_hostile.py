@@ -238,7 +238,7 @@ def test_a_hanging_host_is_given_up_and_reported(scene):
     assert time.monotonic() - began > 5
     wait_until(lambda: scene.runner.kills, LONG, "report of the hang")
     kill = scene.runner.kills.pop()
-    assert (kill["agent"], kill["reason"]) == ("fake/hang", "hang")
+    assert (kill["agent"], kill["process"], kill["reason"]) == ("fake/hang", 4711, "hang")
     text, end = texts(ask(scene, "hang", stream=True))
     assert (text, end) == ("begun", "upstream_timeout")
 

@@ -169,7 +169,7 @@ class FakeRunner:
                 lines.send({"t": "refused", "id": message["id"], **refusal})
             return
         ours, theirs = socket.socketpair()
-        line = json.dumps({"t": "opened", "id": message["id"]}).encode() + b"\n"
+        line = json.dumps({"t": "opened", "id": message["id"], "process": 4711}).encode() + b"\n"
         with self.lock:
             client.sendmsg([line], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
                                      array.array("i", [theirs.fileno()]))])

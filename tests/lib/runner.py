@@ -39,6 +39,7 @@ class Control:
         self.sock.connect(str(path))
         self.data, self.fds, self.listing, self.done = b"", [], None, []
         self.answers, self.numbers = {}, iter(range(1, 1 << 30))
+        self.asked, self.processes = {}, {}  # agent -> process of its last connection
         if version is not None:
             self.send({"t": "hello", "v": version, "pid": os.getpid(), "software": "test"})
 
@@ -101,6 +102,7 @@ class Control:
 
     def begin_open(self, agent):
         number = next(self.numbers)
+        self.asked[number] = agent
         self.send({"t": "open", "id": number, "agent": agent})
         return number
 
@@ -113,6 +115,7 @@ class Control:
         answer = self.answers.pop(number)
         if answer["t"] == "refused":
             raise Refused(answer)
+        self.processes[self.asked[number]] = answer["process"]
         return socket.socket(fileno=answer["fd"])
 
     def open(self, agent):

@@ -88,18 +88,19 @@ void sdk_scene_clean_up(struct sdk_scene *s)
 }
 
 int __wrap_link_open(struct link *link, const char *id, int64_t deadline_ms, int watch_fd, int *fd,
-                     struct err *e);
+                     int64_t *process, struct err *e);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*start)(void *), void *arg);
 
 int __wrap_link_open(struct link *link, const char *id, int64_t deadline_ms, int watch_fd, int *fd,
-                     struct err *e)
+                     int64_t *process, struct err *e)
 {
     struct sdk_scene *s = on_stage;
     int ends[2];
 
     (void)link, (void)deadline_ms, (void)watch_fd;
     assert_string_equal(id, "a/x");
+    *process = 7;
     if (s->refuse != 0)
         return err_set_public(e, s->refuse, NULL, "refused");
     sdk_scene_clean_up(s); /* of the try before */
@@ -114,10 +115,11 @@ int __wrap_link_open(struct link *link, const char *id, int64_t deadline_ms, int
 
 _Atomic int sdk_scene_hangs;
 
-void __wrap_link_report_hang(struct link *link, const char *id);
-void __wrap_link_report_hang(struct link *link, const char *id)
+void __wrap_link_report_hang(struct link *link, const char *id, int64_t process);
+void __wrap_link_report_hang(struct link *link, const char *id, int64_t process)
 {
     (void)link, (void)id;
+    assert_int_equal(process, 7);
     sdk_scene_hangs++;
 }
 

@@ -94,7 +94,7 @@ static void open_one(struct stage *s, struct wire *wire, json_int_t id)
         say(wire, text);
         return;
     }
-    message = json_pack("{s:s,s:I}", "t", "opened", "id", id);
+    message = json_pack("{s:s,s:I,s:i}", "t", "opened", "id", id, "process", 7);
     if (message == NULL || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return; /* memory is out here, too */
     (void)!send(ends[1], "host", 4, 0);
@@ -124,6 +124,7 @@ static bool obey(struct stage *s, struct wire *wire, const json_t *message)
     } else if (strcmp(type, "kill") == 0) {
         assert_string_equal(json_string_value(json_object_get(message, "agent")), "a/x");
         assert_string_equal(json_string_value(json_object_get(message, "reason")), "hang");
+        assert_int_equal(json_integer_value(json_object_get(message, "process")), 7);
         atomic_fetch_add(&s->kills, 1);
     }
     return true;
@@ -295,7 +296,7 @@ static void nobody_wants_it_nobody_calls_it(void **state)
     assert_false(link_is_wanted(s->link));
     assert_string_equal(state_of(s, "state"), "unused");
     assert_null(link_dropins(s->link, NULL));
-    assert_int_equal(link_open(s->link, "a/x", soon(), -1, &fd, &e), AGW_EUNAVAILABLE);
+    assert_int_equal(link_open(s->link, "a/x", soon(), -1, &fd, NULL, &e), AGW_EUNAVAILABLE);
     assert_false(link_refresh(s->link, 100));
     assert_int_equal(atomic_load(&s->connections), 0);
 }
@@ -352,7 +353,7 @@ static void a_connection_is_handed_over(void **state)
 {
     struct stage *s = *state;
     int before, fd;
-    int64_t until = soon();
+    int64_t until = soon(), process;
     char said[4];
     struct err e;
 
@@ -360,7 +361,8 @@ static void a_connection_is_handed_over(void **state)
     await_true(has_list, s);
     before = descriptors();
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(link_open(s->link, "a/x", soon(), -1, &fd, &e), 0);
+        assert_int_equal(link_open(s->link, "a/x", soon(), -1, &fd, &process, &e), 0);
+        assert_int_equal(process, 7);
         assert_int_equal(recv(fd, said, sizeof said, MSG_WAITALL), 4);
         assert_memory_equal(said, "host", 4);
         close(fd);
@@ -400,7 +402,7 @@ static void refusals_say_what_to_do(void **state)
         int fd;
 
         snprintf(s->refusal, sizeof s->refusal, "%s", c->members);
-        assert_int_equal(link_open(s->link, "a/x", soon(), -1, &fd, &e), c->status);
+        assert_int_equal(link_open(s->link, "a/x", soon(), -1, &fd, NULL, &e), c->status);
         assert_int_equal(fd, -1);
         assert_int_equal(e.retry_after_s, c->retry_s);
         assert_string_equal(e.message, c->message);
@@ -417,11 +419,11 @@ static void who_asks_waits_no_longer_than_wanted(void **state)
     atomic_store(&s->manner, NEVER_ANSWERS);
     update(s);
     await_true(has_list, s);
-    assert_int_equal(link_open(s->link, "a/x", clock_mono_ms() + 100, -1, &fd, &e),
+    assert_int_equal(link_open(s->link, "a/x", clock_mono_ms() + 100, -1, &fd, NULL, &e),
                      AGW_ETIMEOUT);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, client), 0);
     close(client[1]);
-    assert_int_equal(link_open(s->link, "a/x", soon(), client[0], &fd, &e), AGW_EGONE);
+    assert_int_equal(link_open(s->link, "a/x", soon(), client[0], &fd, NULL, &e), AGW_EGONE);
     close(client[0]);
 }
 
@@ -433,14 +435,14 @@ static void a_runner_that_stays_away_is_no_long_wait(void **state)
 
     drop_curtain(s);
     update(s);
-    assert_int_equal(link_open(s->link, "a/x", soon(), -1, &fd, &e), AGW_EUNAVAILABLE);
+    assert_int_equal(link_open(s->link, "a/x", soon(), -1, &fd, NULL, &e), AGW_EUNAVAILABLE);
     assert_true(e.is_public && e.retry_after_s > 0);
     assert_string_equal(state_of(s, "state"), "away");
     assert_non_null(strstr(state_of(s, "reason"), "runner.sock"));
-    link_report_hang(s->link, "a/x"); /* nobody is there to hear it */
+    link_report_hang(s->link, "a/x", 7); /* nobody is there to hear it */
     raise_curtain(s);
     await_true(has_list, s);
-    assert_int_equal(link_open(s->link, "a/x", soon(), -1, &fd, &e), 0);
+    assert_int_equal(link_open(s->link, "a/x", soon(), -1, &fd, NULL, &e), 0);
     close(fd);
 }
 
@@ -453,7 +455,7 @@ static void who_was_not_answered_is_asked_again(void **state)
     atomic_store(&s->manner, LEAVES_ON_OPEN);
     update(s);
     await_true(has_list, s);
-    assert_int_equal(link_open(s->link, "a/x", soon(), -1, &fd, &e), 0);
+    assert_int_equal(link_open(s->link, "a/x", soon(), -1, &fd, NULL, &e), 0);
     close(fd);
     assert_int_equal(atomic_load(&s->connections), 2);
 }
@@ -514,7 +516,7 @@ static void it_is_told_of_configurations_and_hangs(void **state)
     update(s);
     raise_curtain(s);
     await_true(was_refreshed, s);
-    link_report_hang(s->link, "a/x");
+    link_report_hang(s->link, "a/x", 7);
     await_true(was_told_of_hang, s);
 }
 
@@ -548,7 +550,7 @@ static void *ask_often(void *arg)
         struct err e;
         int fd;
 
-        if (link_open(a->s->link, "a/x", soon(), -1, &fd, &e) != 0)
+        if (link_open(a->s->link, "a/x", soon(), -1, &fd, NULL, &e) != 0)
             a->failures++;
         else
             close(fd);
@@ -614,7 +616,7 @@ static void it_gets_over_a_lack_of_memory(void **state)
 
         inject_start(INJECT_MEMORY, at, false);
         atomic_store(&s->drop, true);
-        if (link_open(s->link, "a/x", clock_mono_ms() + 2000, -1, &fd, &e) == 0)
+        if (link_open(s->link, "a/x", clock_mono_ms() + 2000, -1, &fd, NULL, &e) == 0)
             close(fd);
         inject_stop();
         atomic_store(&s->lists, 0);
