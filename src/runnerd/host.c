@@ -504,7 +504,8 @@ bool host_connect(struct host *host, int64_t id, int *other)
     json_t *message = json_pack("{s:s, s:I}", "t", "conn", "id", (json_int_t)id);
     int ends[2], status;
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+    /* Neither side may be stopped by the other, whatever it makes of its end. */
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
         json_decref(message);
         return false;
     }

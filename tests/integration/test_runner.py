@@ -498,6 +498,15 @@ def test_many_connections_at_once_and_none_leaks(runner):
         wait_until(lambda: r.descriptors() <= before, LONG, "as few descriptors as before")
 
 
+def test_neither_end_of_a_connection_blocks(runner):
+    r = runner()
+    r.put("Hello/agent.py", "agent = {'fake': lambda *_: str(was_blocking)}\n")
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/hello")
+        assert ask(c, "default/hello") == "False" and c.was_blocking is False
+
+
 def test_opens_wait_for_a_process_that_starts(runner):
     r = runner(runner={"idle_stop": 0.2})
     r.put("Hello/agent.py", module("hello"))

@@ -116,7 +116,10 @@ class Control:
         if answer["t"] == "refused":
             raise Refused(answer)
         self.processes[self.asked[number]] = answer["process"]
-        return socket.socket(fileno=answer["fd"])
+        self.was_blocking = os.get_blocking(answer["fd"])
+        connection = socket.socket(fileno=answer["fd"])
+        connection.setblocking(True)
+        return connection
 
     def open(self, agent):
         """The connection of a run."""

@@ -186,6 +186,7 @@ class Host:
     def open(self):
         """-> the gateway's end of a run connection."""
         ours, theirs = socket.socketpair()
+        theirs.setblocking(False)  # as the runner makes it
         with self.lock:
             self.send_connection(theirs.fileno())
         theirs.close()

@@ -80,8 +80,6 @@ class Host {
 
   #connect(connection) {
     if (!connection) return;
-    // libuv takes a descriptor as it is: who does not read must not stop all other runs.
-    connection._handle?.setBlocking(false);
     if (this.#isDraining || this.module === null) connection.destroy();
     else this.#runs.add(new Run(this, connection));
   }

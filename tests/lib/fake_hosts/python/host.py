@@ -94,8 +94,10 @@ def main():
             send(CONTROL, catalog)
         elif kind == "conn":
             runs += 1
-            threading.Thread(target=run, args=(socket.socket(fileno=fd), scope),
-                             daemon=True).start()
+            connection = socket.socket(fileno=fd)
+            scope["was_blocking"] = os.get_blocking(fd)
+            connection.setblocking(True)
+            threading.Thread(target=run, args=(connection, scope), daemon=True).start()
         elif kind == "ping":
             if "on_ping" in scope:
                 scope["on_ping"]()
