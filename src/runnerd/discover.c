@@ -62,7 +62,7 @@ static void search_entry(struct discover_search *s, int fd, const char *rel, con
         discover_files_complain(s, "security", "error", path, why);
         return;
     }
-    inner = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    inner = discover_files_open(s, fd, name, O_NOFOLLOW);
     if (inner < 0) {
         if (errno == EACCES)
             discover_files_complain(s, "security", "error", path, "cannot be read");
@@ -155,6 +155,7 @@ void discover_search(struct discovery *d, const char *const *roots, size_t count
     d->count = 0;
     d->problems = json_array();
     d->missing[0] = '\0';
+    d->is_cut = false;
     for (size_t i = 0; i < count; i++) {
         struct discover_search s;
         int fd;

@@ -31,6 +31,7 @@ struct discovery {
     struct found *found;
     size_t count;
     json_t *problems; /* see problem.h */
+    bool is_cut;       /* for want of descriptors not all was searched */
     char missing[256]; /* why a root cannot be searched; "" = all can */
     /* Told of each folder before it is read; may be NULL. */
     void (*folder)(void *arg, int fd);

@@ -67,10 +67,18 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+int discover_files_open(struct discover_search *s, int fd, const char *name, int flags)
+{
+    int inner = openat(fd, name, flags | O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    s->out->is_cut = s->out->is_cut || (inner < 0 && (errno == EMFILE || errno == ENFILE));
+    return inner;
+}
+
 /* The names in a folder, sorted; the descriptor stays open. */
 char **discover_files_list(struct discover_search *s, int fd, size_t *count)
 {
-    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int copy = discover_files_open(s, fd, ".", 0);
     DIR *d = copy < 0 ? NULL : fdopendir(copy);
     char **names = NULL;
     size_t room = 0;
@@ -177,7 +185,7 @@ static bool mark_entry(struct discover_search *s, int fd, const char *rel, const
         mix(mark, &st.st_ctim, sizeof st.st_ctim);
         return true;
     }
-    inner = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    inner = discover_files_open(s, fd, name, O_NOFOLLOW);
     if (inner < 0)
         return true;
     fine = mark_folder(s, inner, path, depth + 1, mark);
@@ -316,10 +324,11 @@ struct found *discover_files_take(struct discover_search *s, int fd, const char 
 
 int discover_files_open_root(struct discover_search *s, struct discovery *d, const char *path)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct stat st;
+    int fd;
 
     *s = (struct discover_search){.out = d, .root = path};
+    fd = discover_files_open(s, AT_FDCWD, path, 0);
     if (fd < 0)
         s->why = strerror(errno);
     else if (fstat(fd, &st) != 0 || (st.st_mode & S_IWOTH) != 0)

@@ -31,6 +31,8 @@ struct discover_search {
 
 /* Begins one; the descriptor of the root, -1 with s->why. */
 int discover_files_open_root(struct discover_search *s, struct discovery *d, const char *path);
+/* The folder `name` in the folder `fd`; -1 with errno. That there are no descriptors is noted. */
+int discover_files_open(struct discover_search *s, int fd, const char *name, int flags);
 /* The folder `rel` below `fd`; -1 when it is not there. */
 int discover_files_open_beneath(int fd, const char *rel);
 

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "runnerd/descriptors.h"
 #include "runnerd/host_output.h"
 #include "runnerd/memory.h"
 #include "runnerd/node_channel.h"
@@ -399,6 +400,21 @@ static void on_control(void *arg, unsigned events)
         want(host);
 }
 
+/* A pair of sockets, none of which is among the last descriptors. */
+static int make_pair(int flags, int ends[2], struct err *e)
+{
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0, ends) != 0) {
+        if (errno == EMFILE || errno == ENFILE)
+            return err_set(e, AGW_EOVERLOAD, "%s", descriptors_short);
+        return err_set(e, AGW_EUNAVAILABLE, "no sockets: %s", strerror(errno));
+    }
+    if (!descriptors_are_short(ends[0]) && !descriptors_are_short(ends[1]))
+        return 0;
+    close(ends[0]);
+    close(ends[1]);
+    return err_set(e, AGW_EOVERLOAD, "%s", descriptors_short);
+}
+
 /* ---- starting ---- */
 
 static void on_starting(void *arg, unsigned events)
@@ -474,8 +490,7 @@ struct host *host_start(const struct host_settings *settings, const struct found
     host->settings.runner = &host->runner;
     json_incref(host->settings.exports);
     json_incref(host->settings.defaults);
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
-        err_set(e, AGW_EUNAVAILABLE, "no socket for its channel: %s", strerror(errno));
+    if (make_pair(0, ends, e) != 0) {
         host_free(&host);
         return NULL;
     }
@@ -499,16 +514,16 @@ bool host_can_connect(const struct host *host)
            !wire_wants_to_send(&host->wire);
 }
 
-bool host_connect(struct host *host, int64_t id, int *other)
+int host_connect(struct host *host, int64_t id, int *other, struct err *e)
 {
-    json_t *message = json_pack("{s:s, s:I}", "t", "conn", "id", (json_int_t)id);
+    json_t *message;
     int ends[2], status;
 
     /* Neither side may be stopped by the other, whatever it makes of its end. */
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
-        json_decref(message);
-        return false;
-    }
+    status = make_pair(SOCK_NONBLOCK, ends, e);
+    if (status != 0)
+        return status;
+    message = json_pack("{s:s, s:I}", "t", "conn", "id", (json_int_t)id);
     if (host->module->lang == DISCOVER_NODE) {
         message = node_channel_wrap(message);
         host->is_awaiting_ack = true;
@@ -518,13 +533,13 @@ bool host_connect(struct host *host, int64_t id, int *other)
     if (status != 0) {
         close(ends[0]);
         lost(host, "it does not read what it is sent");
-        return false;
+        return err_set(e, AGW_EUNAVAILABLE, "its process does not read what it is sent");
     }
     want(host);
     host->connections++;
     host->idle_since = clock_mono_ms();
     *other = ends[0];
-    return true;
+    return 0;
 }
 
 /* ---- time ---- */

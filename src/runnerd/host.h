@@ -61,8 +61,8 @@ int64_t host_ready_ms(const struct host *host);   /* mono ms since when; 0 = nev
 /* Whether host_connect() would pass a connection on at once. */
 bool host_can_connect(const struct host *host);
 /* Hands it one end of a run's connection, which is taken, and sets *other to the other end.
- * false: there is none. */
-bool host_connect(struct host *host, int64_t id, int *other);
+ * AGW_EOVERLOAD: the runner has too few descriptors left; AGW_EUNAVAILABLE. */
+int host_connect(struct host *host, int64_t id, int *other, struct err *e);
 
 /* Asks it how many runs go on; changed() tells when host_runs() is exact. */
 void host_count(struct host *host);

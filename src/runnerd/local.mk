@@ -7,6 +7,7 @@ EXTRA_DIST += contrib/systemd/agw-runner.service
 
 libagw_a_SOURCES += \
   src/runnerd/allow.c src/runnerd/allow.h \
+  src/runnerd/descriptors.c src/runnerd/descriptors.h \
   src/runnerd/discover.c src/runnerd/discover.h \
   src/runnerd/discover_files.c src/runnerd/discover_files.h src/runnerd/discover_named.c \
   src/runnerd/event.c src/runnerd/event.h \

@@ -37,7 +37,8 @@ static void drop_open(struct module_open **place)
 static bool connect_one(struct modules *table, struct module *m, struct module_open *open)
 {
     const struct config_runner *runner = &table->config->gateway.runner;
-    int fd;
+    struct err e = {0};
+    int fd, status;
 
     if (!table->user.can_send(open->client) || !host_can_connect(m->host))
         return false;
@@ -52,9 +53,11 @@ static bool connect_one(struct modules *table, struct module *m, struct module_o
         host_count(m->host);
         return false;
     }
-    if (!host_connect(m->host, ++table->connections, &fd)) {
-        table->user.refused(open->client, open->id, MODULES_START_FAILED,
-                            "no connection to its process can be made", MODULES_WAIT_MS);
+    status = host_connect(m->host, ++table->connections, &fd, &e);
+    if (status != 0) {
+        table->user.refused(open->client, open->id,
+                            status == AGW_EOVERLOAD ? MODULES_BUSY : MODULES_START_FAILED, e.message,
+                            MODULES_WAIT_MS);
         return true;
     }
     table->user.opened(open->client, open->id, fd, host_number(m->host));

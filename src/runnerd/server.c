@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "runner/wire.h"
+#include "runnerd/descriptors.h"
 #include "runnerd/listing.h"
 #include "runnerd/memory.h"
 #include "util/clock.h"
@@ -228,6 +229,17 @@ static void drop(struct server *s, struct client **place)
     free(c);
 }
 
+/* Says why, as far as that goes without waiting. */
+static void turn_away(int fd, const char *why)
+{
+    char line[160];
+    int length = snprintf(line, sizeof line, "{\"t\":\"error\",\"message\":\"%s\"}\n", why);
+
+    (void)send(fd, line, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    close(fd);
+    log_message(LOG_WARN, "runner.client.dropped", "%s", why);
+}
+
 static void on_connection(void *arg, unsigned events)
 {
     struct server *s = arg;
@@ -243,8 +255,9 @@ static void on_connection(void *arg, unsigned events)
         }
         return;
     }
-    if (s->client_count >= CLIENTS_MAX) {
-        close(fd);
+    if (s->client_count >= CLIENTS_MAX || descriptors_are_short(fd)) {
+        turn_away(fd, descriptors_are_short(fd) ? descriptors_short
+                                                : "the runner has too many clients");
         return;
     }
     c = memory_new(sizeof *c);

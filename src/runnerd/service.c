@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runnerd/descriptors.h"
 #include "runnerd/discover.h"
 #include "runnerd/listing.h"
 #include "runnerd/memory.h"
@@ -138,6 +139,18 @@ static void judge_watch(struct service *s, const struct discovery *d)
                            : INT64_MAX;
 }
 
+/* What was not seen for want of descriptors may still be there: all stays as it is. */
+static bool put_off(struct service *s, const struct discovery *d)
+{
+    bool was_put_off = s->search_again_at != INT64_MAX;
+
+    s->search_again_at = d->is_cut ? clock_mono_ms() + LOOK_AGAIN_MS : INT64_MAX;
+    if (d->is_cut && !was_put_off)
+        problem_add(s->table.problems, "runtime", "error", &(struct problem_place){0},
+                    "the folders of agents were not searched: %s", descriptors_short);
+    return d->is_cut;
+}
+
 static void search(struct service *s, bool again)
 {
     bool watches = s->config->gateway.agent_watch;
@@ -160,8 +173,11 @@ static void search(struct service *s, bool again)
         problem_add(d.problems, "runtime", "warning", &(struct problem_place){0},
                     "no copies of modules are kept, so processes do not end when idle: %s",
                     s->unkept);
-    modules_apply(&s->table, s->config, &d, (const char *const *)s->roots, s->root_count, again);
-    judge_watch(s, &d);
+    if (!put_off(s, &d)) {
+        modules_apply(&s->table, s->config, &d, (const char *const *)s->roots, s->root_count,
+                      again);
+        judge_watch(s, &d);
+    }
     discover_free(&d);
     mark_dirty(s);
 }
@@ -248,7 +264,7 @@ static void publish(struct service *s)
 
 static int64_t tick_search(struct service *s, int64_t now)
 {
-    int64_t due = earlier(watch_due(&s->watch), s->look_again_at);
+    int64_t due = earlier(earlier(watch_due(&s->watch), s->look_again_at), s->search_again_at);
 
     if (s->is_stopping)
         return INT64_MAX;

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import resource
 import signal
 import socket
 import threading
@@ -543,6 +544,61 @@ def test_no_more_runs_than_allowed(runner):
                 return None
         runs.append(wait_until(another, LONG, "room for another run"))
         assert [finish(run) for run in runs] == ["TEXT"] * 2
+
+
+def first_message(sock):
+    sock.settimeout(LONG)
+    return json.loads(sock.makefile().readline())
+
+
+def test_without_descriptors_it_says_so_and_recovers(runner):
+    r = runner()
+    r.put("Hello/agent.py", module("hello"))
+    r.start()
+    others = []
+    with r.control() as c:
+        c.wait_agents("default/hello")
+        resource.prlimit(r.process.pid, resource.RLIMIT_NOFILE, (100, 100))
+        while True:  # others take all that there is
+            others.append(socket.socket(socket.AF_UNIX))
+            others[-1].connect(str(r.socket))
+            message = first_message(others[-1])
+            if message["t"] == "error":
+                break
+        assert "RLIMIT_NOFILE" in message["message"]
+        with pytest.raises(Refused) as refusal:
+            c.open("default/hello")
+        answer = refusal.value.args[0]
+        assert answer["class"] == "busy" and "RLIMIT_NOFILE" in answer["message"]
+        assert answer["retry_after_ms"] > 0
+        r.put("New/agent.py", module("new"))
+        c.wait(lambda _: c.errors(module="New.agent"))
+        assert "RLIMIT_NOFILE" in c.errors(module="New.agent")[0]["message"]
+        assert names(c.listing) == ["default/hello"] and c.listing["agents"][0]["available"]
+        for other in others:
+            other.close()
+        c.wait_agents("default/hello", "default/new")
+        c.wait(lambda _: not c.errors())
+        assert [ask(c, f"default/{name}") for name in ("hello", "new")] == ["hello", "new"]
+
+
+def test_a_search_without_any_descriptor_takes_no_agent_away(runner):
+    r = runner()
+    r.put("Hello/agent.py", module("hello"))
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/hello")
+        before = resource.prlimit(r.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(r.process.pid, resource.RLIMIT_NOFILE, (1, before[1]))
+        r.put("New/agent.py", module("new"))
+        c.wait(lambda _: c.errors(kind="runtime"))
+        assert "RLIMIT_NOFILE" in c.errors(kind="runtime")[0]["message"]
+        assert names(c.listing) == ["default/hello"] and c.listing["agents"][0]["available"]
+        assert c.module("Hello.agent")["pid"] > 0
+        resource.prlimit(r.process.pid, resource.RLIMIT_NOFILE, before)
+        c.wait_agents("default/hello", "default/new")
+        c.wait(lambda _: not c.errors())
+        assert [ask(c, f"default/{name}") for name in ("hello", "new")] == ["hello", "new"]
 
 
 def test_gateways_come_and_go_and_misbehave(runner):
