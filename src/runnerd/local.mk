@@ -12,6 +12,7 @@ libagw_a_SOURCES += \
   src/runnerd/discover_files.c src/runnerd/discover_files.h src/runnerd/discover_named.c \
   src/runnerd/event.c src/runnerd/event.h \
   src/runnerd/host.c src/runnerd/host.h \
+  src/runnerd/host_state.h src/runnerd/host_talk.c \
   src/runnerd/host_output.c src/runnerd/host_output.h \
   src/runnerd/identity.c src/runnerd/identity.h \
   src/runnerd/kept.c src/runnerd/kept.h \
