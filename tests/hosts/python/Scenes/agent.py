@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from dataclasses import dataclass
 
 from openai import AsyncOpenAI
 from openai.types.responses import (Response, ResponseCompletedEvent, ResponseOutputMessage,
@@ -75,6 +76,21 @@ class Event(BaseModel):
 
 structured = Agent(name="Structured", instructions="You are Structured.", output_type=Event)
 numbers = Agent(name="Numbers", instructions="You are Numbers.", output_type=list[int])
+
+
+@dataclass
+class Place:
+    name: str
+    beds: int | None = None
+
+
+class Reply(BaseModel):
+    response: str
+
+
+place = Agent(name="Place", instructions="You are Place.", output_type=Place)
+either = Agent(name="Either", instructions="You are Either.", output_type=Event | Place)
+reply = Agent(name="Reply", instructions="You are Reply.", output_type=Reply)
 
 
 # ---- guardrails ----

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import inspect
+import json
 
 from agent_gateway.host import messages
 from agent_gateway.host.answer import Answer, of_completion, to_text
@@ -70,7 +71,18 @@ def _final_text(result):
     output, items = result.final_output, result.new_items
     if isinstance(output, (str, list, int, float, type(None))) or not items:
         return to_text(output)
-    return _message_text(items[-1]) or to_text(output)
+    text = _message_text(items[-1])
+    return to_text(output) if not text or _is_wrapped(text, output) else text
+
+
+def _is_wrapped(text, output):
+    """The SDK asks for {"response": ...} where a type's JSON would be no object, or could be none."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return False
+    known = output if isinstance(output, dict) else getattr(type(output), "model_fields", ())
+    return isinstance(said, dict) and set(said) == {"response"} and "response" not in known
 
 
 async def _stream(run, agent, result, answer):
