@@ -136,7 +136,7 @@ static int finish_whole(struct sdk_answer *a, const json_t *message, const char 
 {
     const struct chat_sink *sink = a->r->run->sink;
     bool refuses = json_is_string(json_object_get(message, "refusal"));
-    json_t *usage, *answer, *text, *copy = json_deep_copy(calls);
+    json_t *usage = NULL, *answer, *text, *copy = json_deep_copy(calls);
     int status = calls != NULL && copy == NULL ? err_set(a->e, AGW_ENOMEM, "calls of tools")
                                                : take_usage(a, &usage);
 
