@@ -6,6 +6,7 @@
 #include "agent/sdk_run.h"
 #include "agent/tool_round.h"
 #include "util/clock.h"
+#include "util/json_limits.h"
 #include "util/permit.h"
 
 /* A module reads what it is told: who listens to it waits so long for that, and no longer. */
@@ -56,8 +57,8 @@ static void refuse(const struct sdk_call *call)
     json_t *message;
 
     err_set_public(&too_many, AGW_EOVERLOAD, NULL,
-                   "A run may have %d calls under way at once, and %d that wait.", SDK_CALLS_MAX,
-                   SDK_WAITING_MAX);
+                   "A run may have %d calls under way at once, and %d that wait, of %d MiB "
+                   "together.", SDK_CALLS_MAX, SDK_WAITING_MAX, SDK_HELD_MAX >> 20);
     if (is_model_call(call)) {
         message = sdk_call_head(call, "llm.error");
         json_object_set_new(message, "status", json_integer(err_info(AGW_EOVERLOAD)->status));
@@ -110,6 +111,7 @@ static void leave(struct sdk_run *r, const struct sdk_call *call)
     while (*place != call)
         place = &(*place)->next;
     *place = call->next;
+    r->held -= call->weight;
 }
 
 /* The place is that of the call, or of the one before it in the list. */
@@ -180,7 +182,9 @@ static enum place find_place(struct sdk_run *r, struct sdk_call *call)
     enum place place = NOWHERE;
 
     pthread_mutex_lock(&r->lock);
-    if (r->calls < SDK_CALLS_MAX) {
+    if (r->held > 0 && r->held + call->weight > SDK_HELD_MAX) {
+        place = NOWHERE;
+    } else if (r->calls < SDK_CALLS_MAX) {
         r->calls++;
         go(r, call);
         place = IN_THREAD;
@@ -190,6 +194,8 @@ static enum place find_place(struct sdk_run *r, struct sdk_call *call)
         r->waiting_count++;
         place = IN_QUEUE;
     }
+    if (place != NOWHERE)
+        r->held += call->weight;
     pthread_mutex_unlock(&r->lock);
     return place;
 }
@@ -244,6 +250,7 @@ void sdk_calls_begin(struct sdk_run *r, json_t *message)
     call->r = r;
     call->message = message;
     call->id = json_integer_value(json_object_get(message, "id"));
+    call->weight = json_limits_weight(message);
     atomic_init(&call->cancelled, false);
     if (may_ask(r, call)) {
         if (start(call))
@@ -266,6 +273,8 @@ void sdk_calls_cancel(struct sdk_run *r, const json_t *message)
     while (*place != NULL && ((*place)->id != id || !is_model_call(*place)))
         place = &(*place)->next;
     waited = take_waiting(r, place);
+    if (waited != NULL)
+        r->held -= waited->weight;
     pthread_mutex_unlock(&r->lock);
     if (waited != NULL)
         free_call(waited);

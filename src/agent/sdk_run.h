@@ -18,6 +18,7 @@
 enum {
     SDK_CALLS_MAX = 32,        /* under way at once in one run */
     SDK_WAITING_MAX = 128,     /* ... and so many more wait for their turn; the rest is refused */
+    SDK_HELD_MAX = 64 << 20,   /* bytes of memory for what all of these ask; one may take more */
     SDK_TURNS_MAX = 32,        /* of the SDK's loop */
     SDK_MODEL_CALLS_MAX = 256, /* in one run: a module that never ends costs no more than that */
     SDK_TOOL_CALLS_MAX = 1024, /* the same, for each leaves rows in the trail */
@@ -38,6 +39,7 @@ struct sdk_call {
     struct sdk_run *r;
     json_t *message;
     json_int_t id;
+    size_t weight;  /* of the message in memory */
     atomic_bool cancelled;
     struct sdk_call *next;
 };
@@ -66,6 +68,7 @@ struct sdk_run {
     struct sdk_call *under_way;
     struct sdk_call *waiting, **waiting_end;
     int waiting_count;
+    size_t held;                  /* bytes of calls that are under way or wait */
     int model_calls, tool_calls;  /* so far */
     struct chat_usage usage;      /* of all model calls */
     json_t *reported;             /* the same, as their upstreams report it */

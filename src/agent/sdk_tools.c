@@ -46,6 +46,16 @@ static void log_hidden(const struct sdk_run *r, const char *function)
     log_end(&line);
 }
 
+/* Its name; "" for what is no function: what a provider itself would run has no name that policy
+ * could know. */
+static const char *function_of(const json_t *definition)
+{
+    const char *type = sdk_call_text(definition, "type");
+
+    return strcmp(type, "function") == 0 || json_object_get(definition, "type") == NULL
+               ? sdk_call_text(json_object_get(definition, "function"), "name") : "";
+}
+
 static json_t *allowed_of(const struct sdk_run *r, const json_t *tools,
                           const struct tool_list *gateway)
 {
@@ -54,10 +64,10 @@ static json_t *allowed_of(const struct sdk_run *r, const json_t *tools,
 
     json_array_foreach(tools, i, definition)
     {
-        const char *name = sdk_call_text(json_object_get(definition, "function"), "name");
+        const char *name = function_of(definition);
 
-        if (!may_offer(r, gateway, name)) {
-            log_hidden(r, name);
+        if (name[0] == '\0' || !may_offer(r, gateway, name)) {
+            log_hidden(r, name[0] == '\0' ? sdk_call_text(definition, "type") : name);
         } else if (json_array_append(kept, definition) != 0) {
             json_decref(kept);
             return NULL;
@@ -111,8 +121,10 @@ int sdk_tools_strip(const struct sdk_run *r, json_t *body, struct err *e)
 
     json_object_del(body, "functions"); /* the way to offer tools before `tools` */
     json_object_del(body, "function_call");
-    if (!json_is_array(tools))
+    if (!json_is_array(tools)) {
+        json_object_del(body, "tools");
         return 0;
+    }
     status = toolset_resolve(r->caller.toolset, all, 1, &gateway, &missing, e);
     if (status != 0)
         return status;

@@ -10,13 +10,15 @@
 
 enum {
     LOOK_MS = 200, /* a sender that waits looks so often whether it still should */
-    LAST_WORDS_MAX = 4096
+    LAST_WORDS_MAX = 4096,
+    VALUES_MAX = 400000 /* of one message: twice what a client may send */
 };
 
 void session_init(struct session *session, int fd)
 {
     session->limits = wire_limits_default;
     session->limits.queue = WIRE_LINE_MAX + LAST_WORDS_MAX;
+    session->limits.json.tokens = VALUES_MAX;
     wire_init(&session->wire, fd, &session->limits);
     pthread_mutex_init(&session->lock, NULL);
     session->fd = fd;

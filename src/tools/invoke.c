@@ -13,9 +13,10 @@
 #include "tools/source.h"
 #include "util/clock.h"
 #include "util/json_memory.h"
+#include "util/json_text.h"
 #include "util/log.h"
 
-enum { SHOWN_MAX = 1024, NAME_MAX_SHOWN = 100 };
+enum { SHOWN_MAX = 1024, NAME_MAX_SHOWN = 100, NAME_SHOWN_MAX = 200 };
 
 /* One call on its way. */
 struct passage {
@@ -24,6 +25,7 @@ struct passage {
     struct tool *tool;          /* NULL: there is none of this name */
     const struct invoke_own_request *own; /* the agent's module runs it itself; else NULL */
     const char *name;
+    char shown[NAME_SHOWN_MAX + 1]; /* of one that models and modules make up; see shown_name() */
     struct decision decision;
     bool decided;
     json_t *arguments;
@@ -50,14 +52,25 @@ static const char *provider_of(const struct passage *p)
 
 /* ---- trail ---- */
 
+/* Whoever makes names up can make them long: trail and log do not grow with them. */
+static const char *shown_name(char shown[NAME_SHOWN_MAX + 1], const char *name)
+{
+    snprintf(shown, NAME_SHOWN_MAX + 1, "%s", name);
+    json_text_repair(shown);
+    return shown;
+}
+
 static json_t *detail_json(const struct passage *p)
 {
     char rule[512];
     const struct decision *d = &p->decision;
+    char call_id[NAME_SHOWN_MAX + 1];
     json_t *detail = json_pack("{s:s,s:I,s:s?,s:s?,s:s}", "tool", p->name, "call",
                                (json_int_t)p->number, "provider",
                                provider_of(p), "call_id",
-                               p->request->call_id, "caller", p->caller->source);
+                               p->request->call_id == NULL
+                                   ? NULL : shown_name(call_id, p->request->call_id),
+                               "caller", p->caller->source);
 
     if (detail == NULL || !p->decided)
         return detail;
@@ -195,7 +208,7 @@ static void find(struct passage *p)
         p->tool = tool_acquire(r->tool);
     else if (!r->unknown)
         p->tool = toolset_find(p->caller->toolset, r->name);
-    p->name = p->tool != NULL ? p->tool->name : r->name;
+    p->name = p->tool != NULL ? p->tool->name : shown_name(p->shown, r->name);
 }
 
 static bool decide(const struct invoke_caller *caller, const struct tool *tool,
@@ -367,10 +380,11 @@ int invoke_own_begin(const struct invoke_caller *caller, const struct invoke_own
     own->own = *request;
     own->request.call_id = request->call_id;
     own->passage = (struct passage){.caller = caller, .request = &own->request,
-                                    .name = request->name, .own = &own->own,
+                                    .own = &own->own,
                                     .result = &own->result,
                                     .number = next_number(), .began_us = clock_mono_us(),
                                     .decided = true};
+    own->passage.name = shown_name(own->passage.shown, request->name);
     allowed = decide_own(caller, request->name, request->module, &own->passage.decision);
     status = record(&own->passage, allowed ? NULL : tool_status_name(TOOL_DENIED), e);
     if (status == 0) {

@@ -26,4 +26,7 @@ extern const struct json_limits json_limits_default;
 int json_limits_parse(const char *text, size_t length, const struct json_limits *limits,
                       json_t **value, struct err *e);
 
+/* About how many bytes of memory it takes. */
+size_t json_limits_weight(const json_t *value);
+
 #endif

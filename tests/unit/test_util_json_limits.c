@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "util/clock.h"
+#include "util/buf.h"
 #include "util/json_limits.h"
 
 static const struct {
@@ -125,12 +126,50 @@ static void T16_bombs_are_refused_fast(void **state)
     free(bomb);
 }
 
+static size_t asked;
+
+static void *count(size_t size)
+{
+    asked += size;
+    return malloc(size);
+}
+
+/* What counts is that nothing small on the wire is light that is heavy in memory. */
+static void a_weight_is_near_the_memory_that_it_tells_of(void **state)
+{
+    static const char *const pieces[] = {"{}", "[]", "\"\"", "1", "1.5", "{\"a\":1}", "[[[]]]",
+                                         "\"0123456789012345678901234567890123456789\"",
+                                         "{\"a\":{\"b\":{\"c\":[]}}}"};
+
+    (void)state;
+    json_set_alloc_funcs(count, free);
+    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
+        struct buf text;
+        json_t *value;
+
+        buf_init(&text, 1 << 20);
+        assert_int_equal(buf_puts(&text, "[null"), 0);
+        for (int n = 0; n < 1000; n++)
+            assert_int_equal(buf_printf(&text, ",%s", pieces[i]), 0);
+        assert_int_equal(buf_puts(&text, "]"), 0);
+        asked = 0;
+        value = json_loadb(text.data, text.length, 0, NULL);
+        assert_non_null(value);
+        assert_true(json_limits_weight(value) > asked / 3);
+        assert_true(json_limits_weight(value) < asked * 3);
+        json_decref(value);
+        buf_free(&text);
+    }
+    json_set_alloc_funcs(malloc, free);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table),
         cmocka_unit_test(a_nul_byte_in_the_text_is_not_its_end),
         cmocka_unit_test(limits_are_exact),
+        cmocka_unit_test(a_weight_is_near_the_memory_that_it_tells_of),
         cmocka_unit_test(T16_bombs_are_refused_fast),
     };
 
