@@ -324,7 +324,7 @@ struct found *discover_files_take(struct discover_search *s, int fd, const char 
 
 int discover_files_open_root(struct discover_search *s, struct discovery *d, const char *path)
 {
-    struct stat st;
+    struct stat st = {0};
     int fd;
 
     *s = (struct discover_search){.out = d, .root = path};
