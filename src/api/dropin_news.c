@@ -248,15 +248,18 @@ static void describe_list(const json_t *message, struct dropin_list *list)
 }
 
 /* Each is told once, whichever gateway sees it first, and again only when it had gone. When the
- * database cannot say that, this process's last list has to do. */
+ * database cannot say that, this process's last list has to do, and what belongs on record is
+ * put there with the next list. */
 static void tell_problems(struct api *api, const json_t *now, const json_t *before)
 {
+    static bool owes; /* of the link's one thread */
+    const json_t *told = json_object_get(before, "errors");
     struct dropin_list list;
     struct told t;
     struct err e = {0};
     int status = AGW_ENOMEM;
 
-    if (is_old(now, before))
+    if (!owes && is_old(now, before))
         return;
     describe_list(now, &list);
     if (collect(api, json_object_get(now, "errors"), &t))
@@ -264,9 +267,9 @@ static void tell_problems(struct api *api, const json_t *now, const json_t *befo
     if (status != 0)
         log_message(LOG_ERROR, "store.failed", "problems of agents: %s", e.message);
     for (size_t i = 0; i < t.count; i++)
-        if (status == 0 ? t.problems[i].is_new
-                        : !contains(json_object_get(before, "errors"), t.errors[i]))
+        if (status != 0 || owes ? !contains(told, t.errors[i]) : t.problems[i].is_new)
             tell_problem(api, t.errors[i]);
+    owes = status != 0;
     free_told(&t);
 }
 

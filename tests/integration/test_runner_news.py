@@ -2,7 +2,9 @@
 """What is wrong with drop-in agents is told once: in the log, the list of errors, the metrics and
 the trail; however often gateways and the runner start anew, and however many gateways there
 are."""
+import contextlib
 import json
+import sqlite3
 
 import pytest
 
@@ -140,3 +142,21 @@ def test_the_same_crash_is_told_each_time(scene):
                        f"{crashes} crashes")
     scene.settle()
     assert scene.told("Dies.agent")["errors"] == 3
+
+
+def test_a_block_that_could_not_be_recorded_is_recorded_with_the_next_list(scene):
+    scene.runner.start()
+    gateway = scene.start_gateway("g1")
+    scene.settle()
+    with contextlib.closing(sqlite3.connect(gateway.database)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        scene.runner.put("Evil/agent.py", module("evil"))
+        wait_until(lambda: [e for e in gateway.events("store.failed")
+                            if e["message"].startswith("problems of agents")], LONG, "failure")
+        other.rollback()
+    wait_until(lambda: gateway.events("agent.dropin.blocked"), LONG, "event")
+    scene.settle()
+    wait_until(lambda: scene.told("Evil.agent")["audit"] == 1, LONG, "row")
+    scene.settle()
+    told = scene.told("Evil.agent")
+    assert (told["log"], told["audit"]) == (1, 1)
