@@ -6,7 +6,7 @@ libagw_a_SOURCES += \
   src/tools/http_template.c src/tools/http_template.h \
   src/tools/http_tool.c src/tools/http_tool.h \
   src/tools/invoke.c src/tools/invoke.h \
-  src/tools/launch.c src/tools/launch.h \
+  src/tools/launch.c src/tools/launch.h src/tools/launch_plan.c src/tools/launch_plan.h \
   src/tools/local.c src/tools/local.h \
   src/tools/mcp.c src/tools/mcp.h \
   src/tools/mcp_content.c src/tools/mcp_content.h \
