@@ -111,7 +111,8 @@ def look_at_error(expect, error, stream):
     assert wanted.get("message_has", "") in str(error)
     assert expect.get("hides", "a secret") not in str(error)
     # What a provider says, and what fails in an agent, has a code of the gateway's own.
-    codes = {"upstream": "upstream_error", "user_error": None}
+    codes = {"upstream": "upstream_error",
+             "user_error": None if wanted["status"] < 500 else "agent_error"}
     if wanted.get("code") != "content_filter":
         wanted = {**wanted, "code": codes.get(wanted["class"], "agent_error")}
     assert error.code == wanted["code"], error.code

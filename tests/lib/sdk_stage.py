@@ -143,5 +143,5 @@ def staged(folders=(), wait=(), **options):
 def scenarios(language):
     """[(name, scenario, stream)] of the shared table, without those in which the test says what
     the gateway allows and offers."""
-    own = {"verdicts", "gateway_tools", "limits"}
+    own = {"verdicts", "gateway_tools", "limits", "alone"}
     return [case for case in host_scenarios.load(language) if not own & set(case[1])]
