@@ -8,6 +8,7 @@ libagw_a_SOURCES += \
 
 unit_tests += tests/unit/test_runner_wire
 tests_unit_test_runner_wire_SOURCES = tests/unit/test_runner_wire.c
+tests_unit_test_runner_wire_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=recvmsg
 
 unit_tests += tests/unit/test_runner_dropins
 tests_unit_test_runner_dropins_SOURCES = tests/unit/test_runner_dropins.c $(inject)

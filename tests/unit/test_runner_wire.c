@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -363,10 +362,31 @@ static void descriptors_that_nobody_wants_are_closed(void **state)
     }
 }
 
+/* The kernel of a process that has too many descriptors open: its own limit would not do, as some
+ * tools for tests only play that one. */
+static bool no_room;
+
+ssize_t __real_recvmsg(int fd, struct msghdr *m, int flags);
+ssize_t __wrap_recvmsg(int fd, struct msghdr *m, int flags);
+
+ssize_t __wrap_recvmsg(int fd, struct msghdr *m, int flags)
+{
+    ssize_t got = __real_recvmsg(fd, m, flags);
+    struct cmsghdr *c = no_room && got > 0 ? CMSG_FIRSTHDR(m) : NULL;
+    int lost;
+
+    if (c == NULL)
+        return got;
+    memcpy(&lost, CMSG_DATA(c), sizeof lost);
+    close(lost);
+    m->msg_controllen = 0;
+    m->msg_flags |= MSG_CTRUNC;
+    return got;
+}
+
 /* Its line comes all the same, and so do those after it. */
 static void a_descriptor_that_there_is_no_room_for(void **state)
 {
-    struct rlimit usual, few;
     struct pair p;
     json_t *message;
     int fd = -1, status;
@@ -374,12 +394,9 @@ static void a_descriptor_that_there_is_no_room_for(void **state)
     (void)state;
     set_up(&p, NULL);
     send_raw_with_fds(&p.a, "{\"t\":\"a\"}\n", 1);
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
-    few = usual;
-    few.rlim_cur = 1;
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    no_room = true;
     status = wire_receive(&p.b, &message, &fd, NULL);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    no_room = false;
     assert_int_equal(status, 1);
     assert_int_equal(fd, -1);
     assert_true(p.b.lost_fd);
