@@ -21,6 +21,7 @@ from escapes import REFUSED_BY
 from gateway import KEYS, UPSTREAM_SECRET
 from procs import children, is_running
 
+pytestmark = pytest.mark.xdist_group("sdk_escape")  # they share the stage
 MIB = 1 << 20
 LIB = env.SOURCE / "tests/lib"
 

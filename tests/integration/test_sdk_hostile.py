@@ -448,6 +448,21 @@ def test_what_policy_forbids_is_stripped_denied_and_told(scene):
     assert "'forbidden'" in found[0]["message"]
 
 
+def test_nothing_is_said_about_tools_when_none_is_left(scene):
+    """Providers refuse a choice and a way to call where there is no tool."""
+    seen = []
+
+    def sly(run):
+        run.greet()
+        run.ask_model(model="mirror", tools=[definition("forbidden")], tool_choice="required",
+                      parallel_tool_calls=True)
+        seen.append(run.receive("llm.response")["body"]["choices"][0]["message"]["content"])
+        run.done("told")
+    host(scene, "sly", sly)
+    assert content(ask(scene, "sly")) == "told"
+    assert not {"tools", "tool_choice", "parallel_tool_calls"} & set(json.loads(seen[0]))
+
+
 def test_names_that_a_module_makes_up_are_no_labels(scene):
     def inventive(run):
         run.greet()

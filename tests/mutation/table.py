@@ -672,7 +672,44 @@ MCP = [
      "        ;", OVER_STDIO),
 ]
 
-MUTATIONS = POLICY + AUDITED + STORED + SERVED + LATER + LOOPED + TOOLS + MCP
+HELD = ["integration:test_sdk_hostile:policy_forbids"]
+ENDED = ["integration:test_sdk_hostile:errors_of_modules"]
+
+DROPINS = [
+    ("a namespace's denylist of modules is not asked", "src/runnerd/allow.c",
+     "(own != NULL && denies(&own->dropin_deny, module, why, size))", "false",
+     ["test_runnerd_allow"]),
+    ("a namespace's allowlist of modules is not asked", "src/runnerd/allow.c",
+     "bool has_list = own != NULL && own->dropin_allow.present;", "bool has_list = false;",
+     ["test_runnerd_allow"]),
+    ("an agent's name has other characters", "src/runnerd/identity.c",
+     "            c = '-';", "            c = '_';", ["test_runnerd_identity"]),
+    ("a model is offered tools of a module that policy forbids", "src/agent/sdk_tools.c",
+     "return is_handoff(function) || invoke_own", "return true || invoke_own", HELD),
+    ("a tool that was stripped stays chosen", "src/agent/sdk_tools.c",
+     "if (chosen[0] != '\\0' && !has_tool(kept, chosen))",
+     "if (false && !has_tool(kept, chosen))", HELD),
+    ("the old way to offer tools passes", "src/agent/sdk_tools.c",
+     '    json_object_del(body, "functions"); /* the way to offer tools before `tools` */\n', "",
+     HELD),
+    ("without tools it is said how to call them", "src/agent/sdk_tools.c",
+     '        json_object_del(body, "parallel_tool_calls");\n', "",
+     ["integration:test_sdk_hostile:none_is_left"]),
+    ("an input guardrail is a failure", "src/agent/sdk_error.c",
+     'is_class(message, "input_guardrail") || ', "", ENDED),
+    ("a run whose time is over is a failure of its agent", "src/agent/sdk_error.c",
+     'if (is_class(message, "cancelled"))', "if (false)", ENDED),
+    ("whatever a module calls the user's error is one", "src/agent/sdk_error.c",
+     "&& status == BAD_REQUEST)", ")", ENDED),
+    ("a module's word on its upstream is taken", "src/agent/sdk_error.c",
+     "    if (failed.code != 0) {", "    if (false) {",
+     ["integration:test_sdk_hostile:upstream"]),
+    ("errors of modules are logged as warnings", "src/api/dropin_news.c",
+     'strcmp(severity, "warning") == 0;', 'strcmp(severity, "error") == 0;',
+     ["integration:test_sdk_life:syntax"]),
+]
+
+MUTATIONS = POLICY + AUDITED + STORED + SERVED + LATER + LOOPED + TOOLS + MCP + DROPINS
 
 # What no test notices, and why none needs to. doc/TESTING.md tells the same.
 SURVIVORS = {
