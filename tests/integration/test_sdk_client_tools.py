@@ -25,7 +25,9 @@ def entry(name, attr, **more):
             "module": f"agents.Scenes.agent:{attr}", **more}
 
 
-@pytest.fixture(scope="module", params=LANGUAGES)
+@pytest.fixture(scope="module", params=[
+    pytest.param(language, marks=pytest.mark.xdist_group(f"sdk_client_tools_{language}"))
+    for language in LANGUAGES])
 def stage(request):
     directory = pathlib.Path(tempfile.mkdtemp(prefix="agw-", dir="/tmp"))
     directory.chmod(0o755)
