@@ -151,13 +151,13 @@ def scene(session_dir, mock):
         directory, mock, gateway={
             "workers": 1, "discovery": {"path": str(directory)},
             "runner": {"socket": runner.path, "run_timeout": 8 * env.SLOW}},
-        security={"default": {"allow_agents": ["fake/*"], "deny_tools": ["forbidden"],
+        security={"default": {"allow_agents": ["fake/*"], "deny_tools": ["forbidden", "vault"],
                               "local_tools_allowlist": ["fake.*:*"]}},
         upstreams={"upstreams": [*default_upstreams(mock)["upstreams"], upstream(
             "limited", mock.base_url("limited"), models=["status-429-retry-7"])]},
-        tools={"tools": [{"name": "weather", "provider": "http", "method": "POST",
+        tools={"tools": [{"name": name, "provider": "http", "method": "POST",
                           "allow_private": True, "url": "http://127.0.0.1:9/", "timeout": 5,
-                          "schema": {"type": "object"}}]})
+                          "schema": {"type": "object"}} for name in ("weather", "vault")]})
     gateway.runner = runner
     gateway.start()
     wait_agents(gateway, "fake/fine")
@@ -449,18 +449,25 @@ def test_what_policy_forbids_is_stripped_denied_and_told(scene):
 
 
 def test_nothing_is_said_about_tools_when_none_is_left(scene):
-    """Providers refuse a choice and a way to call where there is no tool."""
+    """Providers refuse a choice and a way to call where there is no tool. Those of the gateway
+    are governed as the module's are."""
     seen = []
 
     def sly(run):
         run.greet()
-        run.ask_model(model="mirror", tools=[definition("forbidden")], tool_choice="required",
-                      parallel_tool_calls=True)
+        run.ask_model(model="mirror", tools=[definition("forbidden"), definition("vault")],
+                      tool_choice="required", parallel_tool_calls=True)
         seen.append(run.receive("llm.response")["body"]["choices"][0]["message"]["content"])
+        run.send("tool.call", id=7, name="vault", call_id="c", args={})
+        seen.append(run.receive("tool.result", id=7))
         run.done("told")
     host(scene, "sly", sly)
-    assert content(ask(scene, "sly")) == "told"
+    id = new_id()
+    assert content(ask(scene, "sly", request_id=id)) == "told"
     assert not {"tools", "tool_choice", "parallel_tool_calls"} & set(json.loads(seen[0]))
+    assert not seen[1]["ok"] and "policy" in seen[1]["error"]
+    assert [row["status"] for row in scene.sql(
+        "SELECT status FROM tool_invocations WHERE request_id = ?", id)] == ["denied"]
 
 
 def test_names_that_a_module_makes_up_are_no_labels(scene):
