@@ -114,7 +114,7 @@ static void internet_only(struct filter *f)
 
     jump(f, BPF_JEQ, SYS_socket, 0, FAMILIES + 3);
     load(f, FIRST_ARGUMENT);
-    for (unsigned char i = 0; i < FAMILIES; i++)
+    for (size_t i = 0; i < FAMILIES; i++)
         jump(f, BPF_JEQ, families[i], (unsigned char)(FAMILIES - i), 0);
     give(f, EACCES);
     load(f, offsetof(struct seccomp_data, nr));
