@@ -22,4 +22,4 @@ EXTRA_DIST += $(host_files) tests/cases/hosts/scenarios.yaml tests/lib/host_scen
 .PHONY: check-hosts
 check-hosts: all
 	AGW_BUILD='$(abs_top_builddir)' $(SHELL) $(top_srcdir)/tests/integration/run \
-	  $(abs_top_srcdir)/tests/hosts $(PYTEST_ARGS)
+	  $(if $(PYTEST_ARGS),$(PYTEST_ARGS),$(abs_top_srcdir)/tests/hosts)
