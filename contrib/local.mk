@@ -6,7 +6,7 @@ EXTRA_DIST += \
   contrib/ci/tidy contrib/ci/try-quickstart \
   contrib/lint/banned contrib/lint/documents contrib/lint/floors contrib/lint/headers \
   contrib/lint/heads contrib/lint/leftovers contrib/lint/lengths contrib/lint/manuals \
-  contrib/lint/private contrib/lint/run contrib/lint/shell contrib/lint/tree.py
+  contrib/lint/planted contrib/lint/private contrib/lint/run contrib/lint/shell contrib/lint/tree.py
 
 # The rules that the source tree keeps; tests/lint proves that each rule bites.
 lint:

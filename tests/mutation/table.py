@@ -536,7 +536,7 @@ LATER = [
 ]
 
 LOOPED = [
-    ("an agent's loop reaches tools that are not its own", "src/agent/tool_round.c",
+    ("an agent's loop reaches tools that are not its own", "src/agent/run_declarative.c",
      ".unknown = true,", ".unknown = false,", LOOP),
     ("an agent's loop offers denied tools", "src/agent/toolbox.c",
      "if (invoke_allows(run->caller, box->tools.tools[i]) &&", "if (", LOOP),
@@ -547,7 +547,7 @@ LOOPED = [
     ("the loop makes calls that were cut off", "src/agent/tool_turn.c",
      "turn->client_count == 0 && !is_cut(turn);", "turn->client_count == 0;", LOOP),
     ("the loop has one round too many", "src/agent/tool_loop.c",
-     "if (rounds == spec->max_tool_hops)", "if (rounds > spec->max_tool_hops)", LOOP),
+     "if (rounds == with->max_rounds)", "if (rounds > with->max_rounds)", LOOP),
     ("the loop forces each call", "src/agent/tool_loop.c",
      "if (status == 0 && relax_choice(loop) != 0)", "if (false)", LOOP),
     ("the loop's client that left is no reason to end", "src/agent/tool_round.c",
@@ -557,14 +557,14 @@ LOOPED = [
     ("a long turn of the loop runs whole", "src/agent/tool_round.c",
      "if (work.count > TOOL_ROUND_CALLS_MAX)", "if (false)", LOOP),
     ("what the loop adds has no bound", "src/agent/tool_loop.c",
-     "if (loop->added > loop->run->added_max)", "if (false)", LOOP),
+     "if (loop->added > loop->with->added_max)", "if (false)", LOOP),
     ("the loop counts running usage twice", "src/agent/tool_loop.c",
      "    json_decref(loop->latest);\n    loop->latest = json_incref(usage);",
      "    hop_usage_merge(&loop->reported, usage);", LOOP),
     ("calls of the loop share ids", "src/agent/turn_call.c",
      "good = strcmp(turn_call_id(other), id) != 0;", ";", LOOP + ["fuzz_turn"]),
-    ("a tool of the loop has its own time only", "src/agent/tool_round.c",
-     ".deadline_ms = deadline == INT64_MAX ? 0 : deadline", ".deadline_ms = 0", LOOP),
+    ("a tool of the loop has its own time only", "src/agent/run_declarative.c",
+     ".deadline_ms = deadline_ms == INT64_MAX ? 0 : deadline_ms", ".deadline_ms = 0", LOOP),
 ]
 REACH = ["test_net_http_reach", "test_tools_http_tool"]
 PLACED = ["test_tools_http_text"]
@@ -605,7 +605,7 @@ TOOLS = [
      "else if (false)",
      ["test_tools_http_tool"]),
     ("a program starts without its input", "src/tools/launch.c",
-     "child->fed = fill(pipes[PIPE_IN][1], p->input, p->length);", "child->fed = fill(-1, NULL, 0);",
+     "child->fed = fill(pipes[PIPE_IN][1], command->input, command->length);", "child->fed = fill(-1, NULL, 0);",
      ["test_tools_launch"]),
 ]
 
