@@ -120,6 +120,19 @@ static void internet_only(struct filter *f)
     load(f, offsetof(struct seccomp_data, nr));
 }
 
+/* One end of a pair of datagram sockets can send to any other one of this host that has a name; of
+ * the two other kinds it is connected for good. Loads the number again. */
+static void stream_pairs_only(struct filter *f)
+{
+    enum { DATAGRAMS = SOCK_DGRAM & SOCK_RAW, SECOND_ARGUMENT = FIRST_ARGUMENT + 8 };
+
+    jump(f, BPF_JEQ, SYS_socketpair, 0, 4);
+    load(f, SECOND_ARGUMENT);
+    jump(f, BPF_JSET, DATAGRAMS, 0, 1);
+    give(f, EACCES);
+    load(f, offsetof(struct seccomp_data, nr));
+}
+
 #ifdef ARCHITECTURE
 static void build(struct filter *f, const struct sandbox_spec *spec)
 {
@@ -138,6 +151,8 @@ static void build(struct filter *f, const struct sandbox_spec *spec)
         refuse(f, SYS_socket, EACCES);
     else if (spec->no_unix)
         internet_only(f);
+    if (!spec->network || spec->no_unix)
+        stream_pairs_only(f);
     refuse_argument(f, SYS_clone, NAMESPACES);
     refuse_argument(f, SYS_prlimit64, 0); /* of other processes */
     give(f, 0);

@@ -58,6 +58,9 @@ class Outside:
         self.unix = self.stack.enter_context(socket.socket(socket.AF_UNIX))
         self.unix.bind(str(self.secrets / "socket"))
         self.unix.listen()
+        self.datagrams = self.stack.enter_context(
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        self.datagrams.bind(str(self.secrets / "datagrams"))
         self.abstract = self.stack.enter_context(socket.socket(socket.AF_UNIX))
         self.abstract.bind(f"\0agw-test-{os.getpid()}-{directory.name}")
         self.abstract.listen()
@@ -90,6 +93,7 @@ class Outside:
     def targets(self, attempts):
         return {"attempts": attempts, "port": self.listener.getsockname()[1],
                 "socket": str(self.secrets / "socket"),
+                "datagrams": str(self.secrets / "datagrams"),
                 "abstract": self.abstract.getsockname()[1:].decode(),
                 "file": str(self.secrets / "file"),
                 "victim_file": str(self.secrets / "victim"), "victim": self.victim.pid,
@@ -216,6 +220,14 @@ def test_network_when_it_is_given(outside):
     assert [attempts[name] for name in ("tcp", "tcp_listen", "udp", "unix_socket")] == [None] * 4
     assert report["network_namespace"][0] == report["landlock_network"][0] == "unwanted"
     assert attempts["read_file"] and attempts["kill"] and attempts["ptrace"]
+
+
+def test_network_without_the_sockets_of_this_host(outside):
+    done, _, _ = outside.run([], "--network", "--no-unix", attempts=[
+        "tcp", "udp", "unix_socket", "abstract_socket", "datagram_pair"])
+    attempts = json.loads(done.stdout)["attempts"]
+    assert [attempts[name] for name in ("tcp", "udp")] == [None] * 2
+    assert attempts["unix_socket"] and attempts["abstract_socket"] and attempts["datagram_pair"]
 
 
 def test_files_that_are_given(outside):

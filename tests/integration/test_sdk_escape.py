@@ -55,7 +55,7 @@ class Victim:
 agent = Victim()
 """
 # There is no way to try these in JavaScript itself.
-NOT_IN_NODE = {"ptrace", "user_namespace", "io_uring", "shared_memory"}
+NOT_IN_NODE = {"ptrace", "user_namespace", "io_uring", "shared_memory", "datagram_pair"}
 # Kernels may refuse these by themselves, and a user who is not root has no more to expect.
 ALWAYS = {"read_shadow"} if os.geteuid() else set()
 
@@ -71,6 +71,9 @@ class Outside:
         (directory / "Node").mkdir()
         shutil.copy(LIB / "escapes.mjs", directory / "Node/agent.mjs")
         self.listener = self.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self.datagrams = self.stack.enter_context(
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        self.datagrams.bind(str(directory / "datagrams"))
         self.abstract = self.stack.enter_context(socket.socket(socket.AF_UNIX))
         self.abstract.bind(f"\0agw-test-{os.getpid()}-{directory.name}")
         self.abstract.listen()
@@ -104,6 +107,7 @@ class Outside:
         to = {"attempts": list(attempts), "port": self.listener.getsockname()[1],
               "socket": str(self.gateway.run / "runner.sock"),
               "abstract": self.abstract.getsockname()[1:].decode(), "shared": self.key,
+              "datagrams": self.datagrams.getsockname(),
               "file": str(self.gateway.database), "victim_file": str(secrets / "victim"),
               "victim": self.workers[0], "processes": 600, "memory": 1500 * MIB, "files": 2048,
               "disk": 200 * MIB, **targets}

@@ -19,6 +19,7 @@ REFUSED_BY = {
     "udp": {"seccomp", "network_namespace"},
     "unix_socket": {"seccomp"},
     "abstract_socket": {"seccomp", "network_namespace", "landlock_scope"},
+    "datagram_pair": {"seccomp"},
     "read_file": {"landlock"},
     "list_folder": {"landlock"},
     "read_shadow": {"landlock"},
@@ -77,6 +78,13 @@ def unix_socket(to):
 def abstract_socket(to):
     with socket.socket(socket.AF_UNIX) as one:
         one.connect("\0" + to["abstract"])
+
+
+def datagram_pair(to):
+    """One end of a pair is a socket that nobody had to be asked for."""
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with one, other:
+        one.sendto(b"escaped", to["datagrams"])
 
 
 def read_file(to):
