@@ -68,9 +68,10 @@ json_t *sdk_start_run(const struct agent_run *run, const struct dropin *dropin,
 {
     const char *uid = run->caller->request_uid;
 
-    return json_pack("{s:s,s:s,s:{s:s,s:s},s:s,s:o,s:o,s:b,s:i,s:I,s:o}", "t", "run.start", "run",
-                     uid == NULL ? run->request_id : uid, "agent", "path", dropin->path, "attr",
-                     dropin->attr, "model", dropin->spec.model, "messages",
+    return json_pack("{s:s,s:s,s:{s:s,s:s},s:s,s:b,s:o,s:o,s:b,s:i,s:I,s:o}", "t", "run.start",
+                     "run", uid == NULL ? run->request_id : uid, "agent", "path", dropin->path,
+                     "attr", dropin->attr, "model", dropin->spec.model, "model_given",
+                     dropin->model_given, "messages",
                      json_deep_copy(json_object_get(run->request, "messages")), "params",
                      params(run->request), "stream", run->streaming, "max_turns", SDK_TURNS_MAX,
                      "deadline_ms", (json_int_t)(deadline_ms - clock_mono_ms()), "context",

@@ -47,6 +47,7 @@ static bool fill(struct dropin *d, const json_t *agent, const json_t *none)
                  .max_tool_hops = DEFAULT_HOPS, .place = {.file = text_of(agent, "path")}},
         .lang = text_of(agent, "lang"), .module = text_of(agent, "module"),
         .path = text_of(agent, "path"), .attr = text_of(agent, "attr"),
+        .model_given = json_is_true(json_object_get(agent, "model_given")),
         .available = json_is_true(json_object_get(agent, "available")),
         .problem = text_of(agent, "problem"), .tools = texts_of(agent, "tools"),
         .handoffs = texts_of(agent, "handoffs")};

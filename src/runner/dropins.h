@@ -16,6 +16,7 @@ struct dropin {
     const char *lang;         /* "python" "node" "native" */
     const char *module;       /* what dropin_module_* lists match */
     const char *path, *attr;  /* its file, and its name in there */
+    bool model_given;         /* by the operator or __gateway__: all of a run asks that one */
     bool available;
     const char *problem;      /* why not; NULL when available */
     const json_t *tools, *handoffs; /* arrays of texts; borrow, never change a reference count */

@@ -212,9 +212,9 @@ static void add_agent(struct listing *l, const struct item *i)
     const struct config_agent *a = i->agent;
     const struct module *m = i->module;
     const char *meta_name = i->is_primary ? text_in(i->meta, "display_name") : NULL;
-    const char *model = first_of(a == NULL ? NULL : own_of(a->model, g->default_model),
-                                 text_in(i->meta, "model"), text_in(i->export, "model"),
-                                 g->default_model);
+    const char *given = first_of(a == NULL ? NULL : own_of(a->model, g->default_model),
+                                 text_in(i->meta, "model"), NULL, NULL);
+    const char *model = first_of(given, text_in(i->export, "model"), g->default_model, NULL);
     const char *upstream = first_of(a == NULL ? NULL : own_of(a->upstream, g->default_upstream),
                                     text_in(i->meta, "upstream"), NULL, g->default_upstream);
     const char *problem = why_unavailable(i, model);
@@ -223,17 +223,18 @@ static void add_agent(struct listing *l, const struct item *i)
     if (model == NULL)
         complain(l, i, "validation", "error", problem);
     agent = json_pack(
-        "{s:s, s:s, s:s, s:s?, s:s?, s:s, s:s, s:s, s:s, s:s?, s:s?, s:b, s:s?, s:O, s:O, s:I}",
+        "{s:s, s:s, s:s, s:s?, s:s?, s:s, s:s, s:s, s:s, s:s?, s:b, s:s?, s:b, s:s?, s:O, s:O,"
+        " s:I}",
         "id", i->id, "namespace", i->identity.ns, "name", i->identity.name, "display_name",
         first_of(a == NULL ? NULL : a->display_name, meta_name, text_in(i->export, "name"), NULL),
         "description",
         first_of(a == NULL ? NULL : a->description, text_in(i->meta, "description"),
                  text_in(m->catalog, "doc"), NULL),
         "lang", discover_lang_names[m->found.lang], "module", m->found.module, "path",
-        m->found.path, "attr", i->attr, "model", model, "upstream", upstream, "available",
-        problem == NULL, "problem", problem, "tools", json_object_get(i->export, "tools"),
-        "handoffs", json_object_get(i->export, "handoffs"), "loaded_at",
-        (json_int_t)m->loaded_at);
+        m->found.path, "attr", i->attr, "model", model, "model_given", given != NULL, "upstream",
+        upstream, "available", problem == NULL, "problem", problem, "tools",
+        json_object_get(i->export, "tools"), "handoffs", json_object_get(i->export, "handoffs"),
+        "loaded_at", (json_int_t)m->loaded_at);
     json_array_append_new(l->agents, agent);
 }
 

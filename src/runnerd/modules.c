@@ -203,10 +203,12 @@ void modules_apply(struct modules *table, struct config *config, struct discover
                    const char *const *roots, size_t root_count, bool again)
 {
     struct config *before = table->config;
+    json_t *defaults = json_pack("{s:s?}", "model", config->gateway.default_model);
+    bool are_new = table->defaults != NULL && !json_equal(defaults, table->defaults);
 
     table->config = config_acquire(config);
     json_decref(table->defaults);
-    table->defaults = json_pack("{s:s?}", "model", config->gateway.default_model);
+    table->defaults = defaults;
     for (struct module *m = table->first; m != NULL; m = m->next) {
         free_claims(m);
         m->is_wanted = m->network = false;
@@ -221,6 +223,7 @@ void modules_apply(struct modules *table, struct config *config, struct discover
     find_claims(table, found, roots, root_count);
     for (struct module *m = table->first; m != NULL; m = m->next) {
         if (m->is_wanted) {
+            m->needs_load = m->needs_load || are_new; /* a process is told them when it loads */
             update(table, m, found_of(found, m), again);
             continue;
         }

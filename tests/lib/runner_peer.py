@@ -330,6 +330,7 @@ class Run:
             "t": "run.start", "run": "run-1",
             "agent": {"path": "agent", "attr": scenario.get("attr", "agent")},
             "model": scenario.get("run_model", "scripted"),
+            "model_given": scenario.get("model_given", False),
             "messages": scenario.get("messages", [{"role": "user", "content": "Hello"}]),
             "params": scenario.get("params", {}), "stream": self.stream,
             "max_turns": scenario.get("max_turns", 10), "deadline_ms": 60000,

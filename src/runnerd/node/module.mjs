@@ -29,7 +29,6 @@ function isObject(value) {
 export class Module {
   #names;
   #exports = new Map(); // attr -> [value, kind]
-  #models = new Map(); // attr -> the model that its code names
   #defaultModel;
   #diagnostics = [];
   #gateway = {};
@@ -204,9 +203,7 @@ export class Module {
       const shown = kind === "factory" ? await this.#tryFactory(attr, value) : value;
       if (shown === FAILED || !this.#canBeServed(attr, shown)) continue;
       this.#exports.set(attr, [value, kind]);
-      const described = this.#describe(shown);
-      this.#models.set(attr, described.model);
-      found.push({ attr, kind, ...described });
+      found.push({ attr, kind, ...this.#describe(shown) });
     }
     if (found.length === 0 && !this.#diagnostics.some(({ severity }) => severity === "error"))
       this.#problem("validation", `the module exports none of ${this.#names.join(", ")}, and no ` +
@@ -302,11 +299,6 @@ export class Module {
   }
 
   // ---- for a run ----
-
-  /** Whether the operator, or `gateway`, has chosen it rather than the code of an Agent. */
-  isGiven(attr, model) {
-    return "model" in this.#gateway || model !== (this.#models.get(attr) ?? this.#defaultModel);
-  }
 
   /** -> an Agent or an object with run(). */
   async target(attr, context) {

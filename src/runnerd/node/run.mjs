@@ -83,8 +83,7 @@ export class Run {
 
   /** The model that all of the run has to ask, or null when each Agent asks its own. */
   get givenModel() {
-    const { model } = this.start;
-    return this.host.module.isGiven(this.attr, model) ? model : null;
+    return this.start.model_given ? this.start.model : null;
   }
 
   /** The export that answers. */

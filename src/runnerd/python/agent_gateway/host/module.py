@@ -26,7 +26,6 @@ class Module:
         self.folder = os.path.dirname(self.path)
         self.names = message.get("exports") or ["agent", "build_agent"]
         self.module, self.exports, self.diagnostics, self.gateway = None, {}, [], {}
-        self.models = {}  # name of an export -> the model that its code names
         self.default_model = (message.get("defaults") or {}).get("model")
         self.doc = None
 
@@ -136,9 +135,7 @@ class Module:
             if not self._can_be_served(attr, shown):
                 continue
             self.exports[attr] = value, kind
-            shown = self._describe(shown)
-            self.models[attr] = shown["model"]
-            found.append({"attr": attr, "kind": kind, **shown})
+            found.append({"attr": attr, "kind": kind, **self._describe(shown)})
         if not found and not any(d["severity"] == "error" for d in self.diagnostics):
             self.problem("validation", f"the module has none of {', '.join(self.names)}, and no "
                                        "other global that is an Agent")
@@ -229,11 +226,6 @@ class Module:
                                            "with each request", "warning", attr=attr)
 
     # ---- for a run ----
-
-    def is_given(self, attr, model):
-        """Whether the operator, or __gateway__, has chosen it rather than the code of an Agent."""
-        return "model" in self.gateway or \
-            model != (self.models.get(attr) or self.default_model)
 
     async def target(self, attr, context):
         """-> (an Agent or an object with run(), whether it was made for this run alone)."""

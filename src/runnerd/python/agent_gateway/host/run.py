@@ -83,8 +83,7 @@ class Run:
     @property
     def given_model(self):
         """The model that all of the run has to ask, or None when each Agent asks its own."""
-        model = self.start.get("model")
-        return model if self.host.module.is_given(self.attr, model) else None
+        return self.start.get("model") if self.start.get("model_given") else None
 
     # ---- the course of it ----
 
