@@ -224,6 +224,8 @@ RAISES = [
     "raise ValueError('private words')", "raise BaseException('private words')", "sys.exit(5)",
     "raise KeyboardInterrupt", "raise asyncio.CancelledError", "raise GeneratorExit",
     "raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})()", "return 1 / 0",
+    "raise type('Odd', (Exception,), {'exceptions': None})()",
+    "raise type('Odd', (Exception,), {'exceptions': ['text']})()",
     "return [await asyncio.get_running_loop().run_in_executor(None, sys.exit)]",
 ]
 WHERE = {

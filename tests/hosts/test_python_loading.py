@@ -174,6 +174,7 @@ def test_errors_in_helpers_are_shown_where_they_are(python_host, directory):
     ("import sys; sys.exit(4)", "import", "exit(4)"),
     ("raise KeyboardInterrupt", "import", "KeyboardInterrupt"),
     ("class Odd(BaseException): pass\nraise Odd('odd')", "import", "Odd: odd"),
+    ("class Odd(Exception): exceptions = None\nraise Odd('odd')", "import", "Odd: odd"),
     ("agent = 7", "validation", "agent is of type int"),
     ("def build_agent(): return 7", "validation", "build_agent() gives int"),
     ("x = 1", "validation", "none of agent, build_agent"),

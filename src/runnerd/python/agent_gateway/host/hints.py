@@ -25,7 +25,9 @@ def causes(error):
         seen.append(error)
         waiting.append(error.__cause__ or (None if error.__suppress_context__
                                            else error.__context__))
-        waiting += getattr(error, "exceptions", ())
+        inner = getattr(error, "exceptions", None)  # The agent's own may call anything so.
+        if isinstance(inner, (list, tuple)):
+            waiting += [one for one in inner if isinstance(one, BaseException)]
     return seen
 
 
