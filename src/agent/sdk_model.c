@@ -111,7 +111,7 @@ static int prepare(struct model_call *m, json_t *body, struct err *e)
         return err_set(e, AGW_ENOMEM, "a model call");
     if (run_declarative_cap(body, r->run->agent->spec->max_completion_tokens) != 0)
         return err_set(e, AGW_ENOMEM, "a model call");
-    return sdk_tools_strip(r, body, e);
+    return sdk_tools_strip(r, m->number, body, e);
 }
 
 /* What the client has sent wrongly is its fault, whatever the module makes of the failure. */

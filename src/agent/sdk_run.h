@@ -138,8 +138,9 @@ void sdk_model_serve(struct sdk_call *call);
 
 void sdk_tools_call(struct sdk_call *call);
 void sdk_tools_check(struct sdk_call *call);
-/* Takes out of a model call what policy would deny: a module cannot be trusted to. */
-int sdk_tools_strip(const struct sdk_run *r, json_t *body, struct err *e);
+/* Takes out of a model call what policy would deny: a module cannot be trusted to. `number`: of the
+ * run's model calls; the first is told of in the log. */
+int sdk_tools_strip(const struct sdk_run *r, int number, json_t *body, struct err *e);
 /* tool.done. */
 void sdk_tools_done(struct sdk_run *r, const json_t *message);
 /* No thread runs any more: ends what the module has not. */

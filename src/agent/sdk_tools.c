@@ -9,6 +9,8 @@
 #include "util/json_text.h"
 #include "util/log.h"
 
+enum { HIDDEN_LOGGED_MAX = 100 }; /* a module can make up any number of tools */
+
 /* ---- what a model is offered ---- */
 
 /* Names of the SDK's own making: they hand the run over to another agent of the module. */
@@ -27,14 +29,12 @@ static bool may_offer(const struct sdk_run *r, const struct tool_list *gateway,
     return is_handoff(function) || invoke_own_allows(&r->caller, function, r->dropin->module);
 }
 
-/* Else nobody would know why the model never calls it. Once a run. */
+/* Else nobody would know why the model never calls it. */
 static void log_hidden(const struct sdk_run *r, const char *function)
 {
     struct log_line line;
     char name[101];
 
-    if (r->model_calls > 1)
-        return;
     snprintf(name, sizeof name, "%s", function);
     json_text_repair(name);
     log_begin(&line, LOG_INFO, "tool.hidden");
@@ -57,7 +57,7 @@ static const char *function_of(const json_t *definition)
 }
 
 static json_t *allowed_of(const struct sdk_run *r, const json_t *tools,
-                          const struct tool_list *gateway)
+                          const struct tool_list *gateway, int logged_max)
 {
     json_t *kept = json_array(), *definition;
     size_t i;
@@ -67,7 +67,8 @@ static json_t *allowed_of(const struct sdk_run *r, const json_t *tools,
         const char *name = function_of(definition);
 
         if (name[0] == '\0' || !may_offer(r, gateway, name)) {
-            log_hidden(r, name[0] == '\0' ? sdk_call_text(definition, "type") : name);
+            if (logged_max-- > 0)
+                log_hidden(r, name[0] == '\0' ? sdk_call_text(definition, "type") : name);
         } else if (json_array_append(kept, definition) != 0) {
             json_decref(kept);
             return NULL;
@@ -110,7 +111,7 @@ static int replace(json_t *body, json_t *kept)
     return json_object_set(body, "tools", kept);
 }
 
-int sdk_tools_strip(const struct sdk_run *r, json_t *body, struct err *e)
+int sdk_tools_strip(const struct sdk_run *r, int number, json_t *body, struct err *e)
 {
     static const char *const all[] = {"*"};
     const json_t *tools = json_object_get(body, "tools");
@@ -121,6 +122,7 @@ int sdk_tools_strip(const struct sdk_run *r, json_t *body, struct err *e)
 
     json_object_del(body, "functions"); /* the way to offer tools before `tools` */
     json_object_del(body, "function_call");
+    json_object_del(body, "web_search_options"); /* a hosted tool without a name for policy */
     if (!json_is_array(tools)) {
         json_object_del(body, "tools");
         return 0;
@@ -128,7 +130,7 @@ int sdk_tools_strip(const struct sdk_run *r, json_t *body, struct err *e)
     status = toolset_resolve(r->caller.toolset, all, 1, &gateway, &missing, e);
     if (status != 0)
         return status;
-    kept = allowed_of(r, tools, &gateway);
+    kept = allowed_of(r, tools, &gateway, number == 1 ? HIDDEN_LOGGED_MAX : 0);
     tool_list_clear(&gateway);
     if (kept == NULL || replace(body, kept) != 0)
         status = err_set(e, AGW_ENOMEM, "the tools of a model call");

@@ -470,6 +470,23 @@ def test_nothing_is_said_about_tools_when_none_is_left(scene):
         "SELECT status FROM tool_invocations WHERE request_id = ?", id)] == ["denied"]
 
 
+def test_tools_that_policy_hides_fill_no_log(scene):
+    """Of the first model call a hundred are told, of others none."""
+    def sly(run):
+        run.greet()
+        for turn in range(2):
+            run.ask_model(id=turn, model="mirror", web_search_options={},
+                          tools=[definition("forbidden")] * 3000)
+            sent = run.receive("llm.response")["body"]["choices"][0]["message"]["content"]
+            assert not {"tools", "web_search_options"} & set(json.loads(sent))
+        run.done("told")
+    host(scene, "sly", sly)
+    id = new_id()
+    assert content(ask(scene, "sly", request_id=id)) == "told"
+    scene.wait_event("http.request", request_id=id)
+    assert len(scene.events("tool.hidden", request_id=id)) == 100
+
+
 def test_names_that_a_module_makes_up_are_no_labels(scene):
     def inventive(run):
         run.greet()
