@@ -96,7 +96,8 @@ static void with_place(char out[MESSAGE_SIZE], const json_t *problem)
     json_text_repair(out);
 }
 
-static void keep_problem(struct api *api, const json_t *problem)
+/* false: the database takes nothing. */
+static bool keep_problem(struct api *api, const json_t *problem)
 {
     const char *agent = text_of(problem, "agent");
     char kind[KIND_SIZE], message[MESSAGE_SIZE];
@@ -109,8 +110,10 @@ static void keep_problem(struct api *api, const json_t *problem)
 
     with_place(message, problem);
     snprintf(kind, sizeof kind, "discovery_%s", text_of(problem, "kind"));
-    if (errors_ring_add(api->store, &entry, 1, &e) != 0)
-        log_message(LOG_ERROR, "store.failed", "noting an error: %s", e.message);
+    if (errors_ring_add(api->store, &entry, 1, &e) == 0)
+        return true;
+    log_message(LOG_ERROR, "store.failed", "noting an error: %s", e.message);
+    return false;
 }
 
 /* That code was kept from running is a decision: it is on record like all others. *text: the
@@ -142,10 +145,12 @@ static bool is_known_kind(const json_t *problem)
     return false;
 }
 
-static void tell_problem(struct api *api, const json_t *problem)
+/* *keeps: the database takes what is noted; else each would wait for it as long as the one before,
+ * and with them all who wait for the runner. */
+static void tell_problem(struct api *api, const json_t *problem, bool *keeps)
 {
     log_problem(problem);
-    keep_problem(api, problem);
+    *keeps = *keeps && keep_problem(api, problem);
     metrics_add(METRIC_DROPIN_FAILURES, 1, text_of(problem, "kind"));
 }
 
@@ -258,6 +263,7 @@ static void tell_problems(struct api *api, const json_t *now, const json_t *befo
     struct told t;
     struct err e = {0};
     int status = AGW_ENOMEM;
+    bool keeps;
 
     if (!owes && is_old(now, before))
         return;
@@ -266,9 +272,10 @@ static void tell_problems(struct api *api, const json_t *now, const json_t *befo
         status = dropin_problems_update(api->store, &list, t.problems, t.count, &e);
     if (status != 0)
         log_message(LOG_ERROR, "store.failed", "problems of agents: %s", e.message);
+    keeps = status == 0;
     for (size_t i = 0; i < t.count; i++)
         if (status != 0 || owes ? !contains(told, t.errors[i]) : t.problems[i].is_new)
-            tell_problem(api, t.errors[i]);
+            tell_problem(api, t.errors[i], &keeps);
     owes = status != 0;
     free_told(&t);
 }
