@@ -62,17 +62,19 @@ static int check_names(const struct sdk_run *r, const json_t *own, const json_t 
     return 0;
 }
 
-/* Once: forced in every turn, a call would be all that the model can answer with. */
+/* Once: forced in every turn, a call would be all that the model can answer with. That nothing is to
+ * be called holds for all of them. */
 static int choose(struct sdk_run *r, json_t *body)
 {
     json_t *choice = json_object_get(r->run->request, "tool_choice");
-    bool has_chosen;
+    const char *text = json_string_value(choice);
+    bool is_none = text != NULL && strcmp(text, "none") == 0, has_chosen;
 
     pthread_mutex_lock(&r->lock);
     has_chosen = r->has_chosen;
     r->has_chosen = true;
     pthread_mutex_unlock(&r->lock);
-    return has_chosen || choice == NULL
+    return (has_chosen && !is_none) || choice == NULL
                ? 0
                : json_object_set_new(body, "tool_choice", json_deep_copy(choice));
 }
