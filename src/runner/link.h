@@ -46,7 +46,8 @@ json_t *link_json(struct link *link);
  * process it leads to, for link_report_hang(). Waits, giving the run
  * permit back, until the module has started. AGW_EUNAVAILABLE with a public message (and
  * retry_after_s): the runner is away, refuses or cannot start it; AGW_EMODEL: it has no such
- * agent (now); AGW_ETIMEOUT at `deadline_ms`; AGW_EGONE: `watch_fd` (-1 = none) hung up. */
+ * agent (now); AGW_EOVERLOAD: no descriptor is left; AGW_ETIMEOUT at `deadline_ms`; AGW_EGONE:
+ * `watch_fd` (-1 = none) hung up. */
 int link_open(struct link *link, const char *id, int64_t deadline_ms, int watch_fd, int *fd,
               int64_t *process, struct err *e);
 

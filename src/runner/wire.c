@@ -26,7 +26,8 @@ const struct wire_limits wire_limits_default = {
 static void close_fds(struct wire_fd *fds, size_t *count)
 {
     for (size_t i = 0; i < *count; i++)
-        close(fds[i].fd);
+        if (fds[i].fd >= 0) /* else it was lost */
+            close(fds[i].fd);
     *count = 0;
 }
 

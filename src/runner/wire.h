@@ -80,8 +80,8 @@ bool wire_wants_to_send(const struct wire *w);
 /* ---- receiving ---- */
 
 /* 1 and the next message in *message (a new reference) and its descriptor in *fd (the caller's;
- * -1 = none, or see `lost_fd`). 0: there is none yet. fd NULL: this side expects none, and one that comes is
- * closed. Descriptors of refused lines are closed. After the last whole line AGW_EGONE. */
+ * -1 = none, or see `lost_fd`). 0: there is none yet. fd NULL: this side expects none, and one
+ * that comes is closed. Descriptors of refused lines are closed. After the last whole line AGW_EGONE. */
 int wire_receive(struct wire *w, json_t **message, int *fd, struct err *e);
 
 /* Whether wire_receive() has a line without asking the socket: who does not receive until there

@@ -50,7 +50,8 @@ integration_files = \
   tests/integration/test_runner_news.py \
   tests/integration/test_sdk_client_tools.py \
   tests/integration/test_sdk_attacks.py \
-  tests/integration/test_sdk_crashes.py tests/integration/test_sdk_escape.py \
+  tests/integration/test_sdk_crashes.py tests/integration/test_sdk_drain.py \
+  tests/integration/test_sdk_escape.py \
   tests/integration/test_sdk_hostile.py tests/integration/test_sdk_inside.py \
   tests/integration/test_sdk_life.py tests/integration/test_sdk_same.py \
   tests/integration/test_sdk_scenarios.py \
