@@ -145,10 +145,12 @@ static bool put_off(struct service *s, const struct discovery *d)
     bool was_put_off = s->search_again_at != INT64_MAX;
 
     s->search_again_at = d->is_cut ? clock_mono_ms() + LOOK_AGAIN_MS : INT64_MAX;
-    if (d->is_cut && !was_put_off)
-        problem_add(s->table.problems, "runtime", "error", &(struct problem_place){0},
-                    "the folders of agents were not searched: %s", descriptors_short);
-    return d->is_cut;
+    if (!d->is_cut || was_put_off)
+        return d->is_cut;
+    log_message(LOG_ERROR, "runner.search_put_off", "%s", descriptors_short);
+    problem_add(s->table.problems, "runtime", "error", &(struct problem_place){0},
+                "the folders of agents were not searched: %s", descriptors_short);
+    return true;
 }
 
 static void search(struct service *s, bool again)
@@ -252,12 +254,13 @@ static void publish(struct service *s)
 {
     struct listing_watch watch = {s->watch_state,
                                   s->watch_reason[0] == '\0' ? NULL : s->watch_reason};
-
-    bool is_settled = modules_are_settled(&s->table);
+    bool is_settled = s->search_again_at == INT64_MAX && modules_are_settled(&s->table);
     struct listing_runner runner = {s->socket, s->started_at, s->was_settled};
 
-    s->was_settled = runner.is_complete = s->was_settled || is_settled;
     s->is_dirty = false;
+    if (s->table.config == NULL)
+        return; /* no search has been done: which agents there are is not known */
+    s->was_settled = runner.is_complete = s->was_settled || is_settled;
     server_publish(&s->server, listing_make(&s->table, ++s->generation, &watch, &runner),
                    is_settled);
 }

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import socket
 import threading
@@ -599,6 +600,25 @@ def test_a_search_without_any_descriptor_takes_no_agent_away(runner):
         c.wait_agents("default/hello", "default/new")
         c.wait(lambda _: not c.errors())
         assert [ask(c, f"default/{name}") for name in ("hello", "new")] == ["hello", "new"]
+
+
+def test_nothing_is_told_before_the_first_search_is_done(runner):
+    r = runner()
+    deep = r.agents.joinpath("deep", *"abcdefghij")  # a search holds one for each
+    deep.mkdir(parents=True)
+    r.start(prefix=["prlimit", "--nofile=20"])
+    with r.control() as c:
+        assert c.receive()["t"] == "hello"
+        c.send({"t": "refresh", "id": 7})
+        wait_until(lambda: r.events("runner.search_put_off"), LONG, "search")
+        time.sleep(1)  # a list would have come
+        assert r.process.running(), r.output()
+        assert len(r.events("runner.search_put_off")) == 1
+        shutil.rmtree(r.agents / "deep")
+        assert c.receive()["t"] == "agents"
+        assert c.listing["runner"]["complete"] and c.listing["watch"]["state"] == "started"
+        assert not c.errors()
+        assert c.receive() == {"t": "refreshed", "id": 7}
 
 
 def test_gateways_come_and_go_and_misbehave(runner):

@@ -226,7 +226,8 @@ class Runner:
         fresh.rename(path)
         return path
 
-    def start(self):
+    def start(self, prefix=()):
+        """`prefix`: a command that runs it."""
         self.started += 1
         environment = {"PATH": os.environ["PATH"], "GATEWAY_HOSTS": str(self.hosts),
                        "GATEWAY_EXEC": str(env.BUILD / "agw-exec"),
@@ -234,7 +235,7 @@ class Runner:
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
             if name in os.environ:
                 environment[name] = os.environ[name]
-        self.process = Process([env.BUILD / "agw-runner", "--config",
+        self.process = Process([*prefix, env.BUILD / "agw-runner", "--config",
                                 self.directory / "gateway.yaml"],
                                self.directory, f"runner-{self.started}", env=environment)
         wait_until(lambda: self.is_listening() or not self.process.running(), LONG,
