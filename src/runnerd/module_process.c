@@ -391,6 +391,15 @@ void module_process_stop_starting(struct module *m)
         host_kill(m->reviving, "");
 }
 
+void module_process_stop_serving(struct module *m)
+{
+    if (m->host != NULL)
+        host_kill(m->host, "");
+    for (int i = 0; i < MODULES_OLD_MAX; i++)
+        if (m->old[i] != NULL)
+            host_kill(m->old[i], "");
+}
+
 void module_process_release(struct module *m)
 {
     module_process_stop_starting(m);

@@ -38,6 +38,8 @@ bool module_process_can_revive(const struct module *m);
 const char *module_process_error(const struct module *m);
 /* Of those that do not serve yet. */
 void module_process_stop_starting(struct module *m);
+/* Of all others, with their runs. */
+void module_process_stop_serving(struct module *m);
 /* It offers nothing any more: its processes may finish their runs. */
 void module_process_release(struct module *m);
 bool module_process_is_there(const struct module *m);

@@ -141,8 +141,7 @@ static void judge(struct modules *table, struct module *m)
     m->needs_load = false;
     module_opens_refuse(table, m, MODULES_BLOCKED, m->blocked, 0);
     module_process_stop_starting(m);
-    if (m->host != NULL)
-        host_kill(m->host, ""); /* what must not run does not run on */
+    module_process_stop_serving(m); /* what must not run does not run on */
     forget_copy(table, m);
     json_decref(m->catalog);
     m->catalog = NULL;

@@ -206,6 +206,25 @@ def test_a_blocked_module_is_never_executed(runner, directory):
         c.wait(lambda _: c.module("labs.Good.agent")["pid"] == 0)
 
 
+def test_no_generation_of_a_blocked_module_runs_on(runner):
+    r = runner()
+    r.put("Patient/agent.py", PATIENT.replace("TEXT", "old"))
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/patient")
+        running = [begin(c, "default/patient")]
+        r.put("Patient/agent.py", PATIENT.replace("TEXT", "new"))
+        c.wait(lambda _: c.module("Patient.agent")["generation"] == 2)
+        running.append(begin(c, "default/patient"))
+        r.config["security"]["default"]["dropin_module_denylist"] = ["Patient.*"]
+        r.write()
+        assert names(c.refresh()) == []
+        wait_until(lambda: not r.family(), LONG, "end of both generations")
+        for connection in running:
+            with connection:
+                assert not [m for m in read_messages(connection) if m["t"] == "run.done"]
+
+
 def test_nothing_is_allowed_without_a_list(runner):
     r = runner(security={"rate_limit": {"per_minute": 1}})
     r.put("Hello/agent.py", module("hello"))
