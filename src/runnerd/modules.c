@@ -173,6 +173,8 @@ static void update(struct modules *table, struct module *m, const struct found *
         if (m->loading != NULL) /* of files that are not there any more */
             host_kill(m->loading, "");
     }
+    if (m->reviving != NULL && host_has_network(m->reviving) && !m->network)
+        host_kill(m->reviving, ""); /* then it is started without */
     judge(table, m);
 }
 

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from procs import wait_until
-from runner import (LONG, PATIENT, Refused, ask, begin, finish, module, names)
+from runner import (LONG, PATIENT, Refused, ask, begin, finish, module, names, read_messages,
+                    start_run)
 
 BAD = "agent = {\n  'fake': 'bad'\nthis is no Python\n"
 IDLE = {"idle_stop": 0.2, "ping_interval": 0.1}
@@ -208,6 +209,42 @@ agent = {"fake": look}
         r.write()
         c.refresh()
         assert ask(c, "default/net") == ("may not" if enforced else "may")
+
+
+def test_the_network_can_be_taken_from_a_copy_that_is_starting(runner):
+    r = runner(runner=IDLE, agents=[{"name": "net", "kind": "sdk", "network": True,
+                                     "module": "Net.agent:agent"}])
+    r.put("Net/agent.py", """
+import socket, time
+def look(*_):
+    try:
+        socket.socket().close()
+        return "may"
+    except OSError:
+        return "may not"
+while open("pace.bin").read() == "slow":
+    time.sleep(0.02)
+agent = {"fake": look}
+""")
+    pace = r.put("Net/pace.bin", "fast")
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/net")
+        enforced = "applied" in c.listing["sandbox"]["seccomp"]
+        wait_idle(c, "Net.agent")
+        r.put("Net/agent.py", BAD)
+        c.wait(lambda _: c.errors(kind="import"))
+        pace.write_text("slow")
+        number = c.begin_open("default/net")
+        c.wait(lambda _: c.module("Net.agent")["state"] == "starting")
+        r.config["agents"]["agents"] = []
+        r.write()
+        c.refresh()
+        pace.write_text("fast")
+        with c.end_open(number) as connection:
+            start_run(connection)
+            done = [m for m in read_messages(connection) if m["t"] == "run.done"]
+        assert done[0]["output"] == ("may not" if enforced else "may")
 
 
 def test_a_run_goes_on_while_edits_fail(runner):
