@@ -148,31 +148,35 @@ static void judge(struct modules *table, struct module *m)
     module_process_clear(&m->problems);
 }
 
-/* What was found of a module that is known. */
+/* What is loading is of older files, or was told something else. */
+static void load_anew(struct module *m)
+{
+    m->needs_load = true;
+    m->load = (struct module_tries){0};
+    if (m->loading != NULL)
+        host_kill(m->loading, "");
+}
+
+/* What was found of a module that is known. `is_anew`: it has to be loaded in any case. */
 static void update(struct modules *table, struct module *m, const struct found *found,
-                   bool again)
+                   bool is_anew, bool again)
 {
     json_t *exports = export_names(table->config, m);
 
     if (found != NULL && found->mark != m->found.mark) {
         discover_drop(&m->found);
         discover_copy(&m->found, found);
-        m->needs_load = true;
+        is_anew = true;
     }
-    if (!json_equal(exports, m->exports) && m->exports != NULL)
-        m->needs_load = true;
-    if (m->network != m->network_given && m->exports != NULL)
-        m->needs_load = true;
+    if (m->exports != NULL && (!json_equal(exports, m->exports) || m->network != m->network_given))
+        is_anew = true;
     json_decref(m->exports);
     m->exports = exports;
-    if (again && (m->catalog == NULL || m->is_broken))
-        m->needs_load = true;
     identity_of(m->found.folder, table->config->gateway.default_namespace, &m->identity);
-    if (m->needs_load) {
-        m->load = (struct module_tries){0};
-        if (m->loading != NULL) /* of files that are not there any more */
-            host_kill(m->loading, "");
-    }
+    if (is_anew || (again && m->loading == NULL && (m->catalog == NULL || m->is_broken)))
+        load_anew(m);
+    else if (again)
+        m->load = (struct module_tries){0}; /* a load under way goes on, as if it were the first */
     if (m->reviving != NULL && host_has_network(m->reviving) && !m->network)
         host_kill(m->reviving, ""); /* then it is started without */
     judge(table, m);
@@ -224,8 +228,8 @@ void modules_apply(struct modules *table, struct config *config, struct discover
     find_claims(table, found, roots, root_count);
     for (struct module *m = table->first; m != NULL; m = m->next) {
         if (m->is_wanted) {
-            m->needs_load = m->needs_load || are_new; /* a process is told them when it loads */
-            update(table, m, found_of(found, m), again);
+            /* A process is told the defaults when it loads. */
+            update(table, m, found_of(found, m), are_new, again);
             continue;
         }
         module_opens_refuse(table, m, MODULES_UNKNOWN, "it is not there any more", 0);

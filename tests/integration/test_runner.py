@@ -285,6 +285,34 @@ def test_what_dies_while_it_is_imported_is_tried_again_ever_later(runner):
         assert not c.errors(module="Dies.agent")
 
 
+def test_searches_do_not_hasten_what_is_tried_again(runner, directory):
+    """A folder that is missing is looked for every second."""
+    r = runner(discovery={"extra_paths": [str(directory / "missing")]})
+    r.put("Dies/agent.py", "import os\nos._exit(3)\n")
+    began = time.monotonic()
+    r.start()
+    wait_until(lambda: len(r.events("runner.host.ended", module="Dies.agent")) >= 6, LONG,
+               "sixth attempt")
+    assert time.monotonic() - began >= 0.2 + 0.4 + 0.8 + 1.6 + 3.2
+
+
+def test_refreshes_do_not_end_a_load_under_way(runner):
+    r = runner()
+    r.put("Slow/agent.py", "import time\nwhile open('pace.bin').read() == 'slow':\n"
+                           "    time.sleep(0.02)\n" + module("slow"))
+    pace = r.put("Slow/pace.bin", "slow")
+    r.start()
+    with r.control() as c:
+        c.wait(lambda _: c.listing["modules"] and c.module("Slow.agent")["state"] == "starting")
+        for number in range(3):
+            seen = c.listing["generation"]
+            c.send({"t": "refresh", "id": 1000 + number})
+            c.wait(lambda listing, n=seen: listing["generation"] > n)
+        pace.write_text("fast")
+        c.wait_agents("default/slow")
+    assert not r.events("runner.host.ended")
+
+
 def test_a_crash_ends_the_run_and_the_next_one_is_served(runner):
     r = runner()
     r.put("Dies/agent.py", "import os\nagent = {'fake': lambda *_: os._exit(9)}\n"
