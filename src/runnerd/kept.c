@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "runnerd/discover_files.h"
@@ -68,6 +69,13 @@ static void remove_tree(struct kept *k, const char *name)
     k->bytes -= walk(k, name, remove_one);
 }
 
+bool kept_is_noexec(int fd)
+{
+    struct statvfs fs;
+
+    return fstatvfs(fd, &fs) == 0 && (fs.f_flag & ST_NOEXEC) != 0;
+}
+
 int kept_open(struct kept *k, const char *socket, struct err *e)
 {
     struct stat st;
@@ -85,6 +93,7 @@ int kept_open(struct kept *k, const char *socket, struct err *e)
     free(real);
     if (fstat(k->fd, &st) == 0 && st.st_uid == geteuid() &&
         (st.st_mode & (S_IWGRP | S_IWOTH)) == 0) {
+        k->is_noexec = kept_is_noexec(k->fd);
         k->bytes = walk(k, "", measure_one);
         return 0;
     }
@@ -105,6 +114,7 @@ struct copying {
     const char *root; /* of the originals */
     int64_t bytes, room;
     int entries;
+    bool is_noexec; /* no library can be loaded from there */
     struct err *e;
 };
 
@@ -137,10 +147,15 @@ static int copy_bytes(struct copying *c, int from, int to, const char *rel)
 
 static int copy_file(struct copying *c, int from, int to, const char *rel, const char *name)
 {
-    int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    const char *dot = strrchr(name, '.');
     struct stat st;
-    int out, status;
+    int in, out, status;
 
+    if (c->is_noexec && dot != NULL && strcmp(dot, ".so") == 0)
+        return err_set(c->e, AGW_EUNAVAILABLE,
+                       "%s could not be loaded from the folder of copies, which is mounted noexec",
+                       rel);
+    in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (in < 0)
         return failed(c, rel);
     if (fstat(in, &st) != 0 || !S_ISREG(st.st_mode)) {
@@ -240,9 +255,11 @@ static int make_folders(int fd, const char *rel)
     return openat(fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-static int copy_module(int into, int64_t room, const struct found *module, struct err *e)
+static int copy_module(const struct kept *k, int into, const struct found *module,
+                       struct err *e)
 {
-    struct copying c = {.root = module->root, .room = room, .e = e};
+    struct copying c = {.root = module->root, .room = KEPT_TOTAL_MAX - k->bytes,
+                        .is_noexec = k->is_noexec, .e = e};
     int root = open(module->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int from = root < 0 ? -1 : discover_files_open_beneath(root, module->folder);
     int to = from < 0 ? -1 : make_folders(into, module->folder);
@@ -285,7 +302,7 @@ int kept_take(struct kept *k, const struct found *module, struct err *e)
     if (mkdirat(k->fd, fresh, S_IRWXU) == 0)
         fd = openat(k->fd, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     status = fd < 0 ? err_set(e, AGW_EUNAVAILABLE, "%s/%s: %s", k->path, fresh, strerror(errno))
-                    : copy_module(fd, KEPT_TOTAL_MAX - k->bytes, module, e);
+                    : copy_module(k, fd, module, e);
     if (fd >= 0)
         close(fd);
     k->bytes += walk(k, fresh, measure_one);

@@ -24,15 +24,19 @@ struct kept {
     int fd; /* of the folder; -1: no copies are kept */
     char path[PATH_MAX];
     int64_t bytes; /* that all copies take */
+    bool is_noexec; /* modules with a library (.so) are not kept */
 };
 
 /* Makes the folder `socket`.kept if it is not there. AGW_EUNAVAILABLE: what is there may be of
  * others, or it cannot be made. */
 int kept_open(struct kept *k, const char *socket, struct err *e);
 void kept_close(struct kept *k);
+/* Whether no code of the CPU can be loaded from the file system of `fd`. */
+bool kept_is_noexec(int fd);
 
 /* Copies the files of the module in place of its older copy. Then that stays: AGW_ETOOLARGE;
- * AGW_EMODEL: they are not the same any more; AGW_EUNAVAILABLE: it cannot be written. */
+ * AGW_EMODEL: they are not the same any more; AGW_EUNAVAILABLE: it cannot be written, or
+ * not be used there. */
 int kept_take(struct kept *k, const struct found *module, struct err *e);
 
 /* Whether there is a copy, and in *copy (may be NULL; discover_drop()) a module to be started. */

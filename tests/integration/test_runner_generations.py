@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """agw-runner: an edit that cannot be used takes no agent away. The last good generation serves
 on, and comes back when its process has ended: from a copy of its files."""
+import os
+import subprocess
 import time
 
 import pytest
@@ -166,6 +168,38 @@ def test_what_is_too_large_to_be_kept_does_not_end_when_idle(runner):
         c.wait(lambda _: c.errors(kind="import"))
         assert ask(c, "default/large") == "large"
         assert ask(c, "default/small") == "small"
+
+
+def mounted(r, options):
+    """A command that runs the runner with a file system of its own for copies, which is gone with
+    it; one that does without where nothing may be mounted."""
+    folder = r.directory / "runner.sock.kept"
+    folder.mkdir(mode=0o700)
+    command = ["unshare", *(["--map-root-user"] if os.geteuid() else []), "--mount", "sh", "-c",
+               'mount -t tmpfs -o "mode=700,$0" tmpfs "$1" && shift && exec "$@"', options,
+               str(folder)]
+    can = subprocess.run([*command, "true"], check=False, capture_output=True).returncode == 0
+    return command if can else []
+
+
+def test_a_library_is_not_kept_where_it_could_not_be_loaded(runner):
+    r = runner(runner=IDLE)
+    r.put("Plain/agent.py", module("plain"))
+    r.put("Fast/agent.py", module("fast"))
+    r.put("Fast/parts/fast.so", "code")
+    command = mounted(r, "noexec")
+    r.start(prefix=command)
+    with r.control() as c:
+        c.wait_agents("default/plain", "default/fast")
+        wait_idle(c, "Plain.agent")
+        if command:
+            warning = c.errors(module="Fast.agent")[0]
+            assert warning["severity"] == "warning" and "noexec" in warning["message"]
+            time.sleep(1)  # five times idle_stop
+            r.put("Fast/agent.py", BAD)
+            c.wait(lambda _: c.errors(kind="import"))
+            assert c.module("Fast.agent")["pid"] > 0
+        assert ask(c, "default/fast") == "fast"
 
 
 def test_javascript_with_packages_comes_back_too(runner):

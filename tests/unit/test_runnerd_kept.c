@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -252,6 +253,68 @@ static void test_all_copies_together_have_a_limit(void **state)
     discover_drop(&module);
 }
 
+static void test_libraries_are_not_kept_where_they_could_not_be_loaded(void **state)
+{
+    struct found module;
+    struct err e = {0};
+
+    (void)state;
+    put("One/agent.py", "good");
+    put("One/parts/fast.so", "code");
+    look(&module);
+    kept.is_noexec = true;
+    assert_int_equal(kept_take(&kept, &module, &e), AGW_EUNAVAILABLE);
+    assert_string_equal(e.message, "One/parts/fast.so could not be loaded from the folder of "
+                                   "copies, which is mounted noexec");
+    assert_false(kept_find(&kept, &module, NULL));
+    assert_no_leftovers();
+    discover_drop(&module);
+}
+
+static void test_all_else_is_kept_there(void **state)
+{
+    struct found module;
+
+    (void)state;
+    put("One/agent.py", "good");
+    put("One/so", "");
+    put("One/x.so.txt", "");
+    look(&module);
+    kept.is_noexec = true;
+    assert_int_equal(kept_take(&kept, &module, NULL), 0);
+    discover_drop(&module);
+}
+
+/* As the kernel lists what is mounted: the last one at a place counts. -1: nothing is. */
+static int is_listed_noexec(const char *place)
+{
+    FILE *f = setmntent("/proc/self/mounts", "r");
+    struct mntent *mount;
+    int is = -1;
+
+    assert_non_null(f);
+    while ((mount = getmntent(f)) != NULL)
+        if (strcmp(mount->mnt_dir, place) == 0)
+            is = hasmntopt(mount, "noexec") != NULL;
+    endmntent(f);
+    return is;
+}
+
+static void test_how_the_folder_is_mounted_is_seen(void **state)
+{
+    static const char *const places[] = {"/", "/proc", "/sys", "/dev", "/dev/shm", "/run"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        int listed = is_listed_noexec(places[i]), fd = open(places[i], O_RDONLY | O_DIRECTORY);
+
+        if (listed >= 0 && fd >= 0)
+            assert_int_equal(kept_is_noexec(fd), listed);
+        if (fd >= 0)
+            close(fd);
+    }
+}
+
 static void test_what_was_kept_before_counts(void **state)
 {
     struct found module;
@@ -331,6 +394,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_too_many_files_are_not_kept_at_all, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_all_copies_together_have_a_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_libraries_are_not_kept_where_they_could_not_be_loaded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_all_else_is_kept_there, set_up, tear_down),
+        cmocka_unit_test(test_how_the_folder_is_mounted_is_seen),
         cmocka_unit_test_setup_teardown(test_what_was_kept_before_counts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_sweep_leaves_what_is_known, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_folder_of_others_is_not_used, set_up, tear_down),
