@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "runnerd/discover_files.h"
@@ -126,8 +125,9 @@ static int failed(const struct copying *c, const char *rel)
 
 static int no_room(const struct copying *c)
 {
-    return err_set(c->e, AGW_ETOOLARGE, "the copies of all modules would have more than %d MiB",
-                   KEPT_TOTAL_MAX >> 20);
+    return err_set(c->e, AGW_ETOOLARGE,
+                   "the copies of all modules would have more than %d MiB, or this one more than "
+                   "half of what is free in their folder", KEPT_TOTAL_MAX >> 20);
 }
 
 static int copy_bytes(struct copying *c, int from, int to, const char *rel)
@@ -255,11 +255,26 @@ static int make_folders(int fd, const char *rel)
     return openat(fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+int64_t kept_room(const struct kept *k, const struct statvfs *fs)
+{
+    int64_t left = KEPT_TOTAL_MAX - k->bytes;
+    uint64_t half = (uint64_t)fs->f_bavail * fs->f_frsize / 2;
+
+    return half < KEPT_TOTAL_MAX && (int64_t)half < left ? (int64_t)half : left;
+}
+
+static int64_t room_of(const struct kept *k)
+{
+    struct statvfs fs;
+
+    return fstatvfs(k->fd, &fs) == 0 ? kept_room(k, &fs) : 0;
+}
+
 static int copy_module(const struct kept *k, int into, const struct found *module,
                        struct err *e)
 {
-    struct copying c = {.root = module->root, .room = KEPT_TOTAL_MAX - k->bytes,
-                        .is_noexec = k->is_noexec, .e = e};
+    struct copying c = {.root = module->root, .room = room_of(k), .is_noexec = k->is_noexec,
+                        .e = e};
     int root = open(module->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int from = root < 0 ? -1 : discover_files_open_beneath(root, module->folder);
     int to = from < 0 ? -1 : make_folders(into, module->folder);

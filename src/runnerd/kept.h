@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/statvfs.h>
 
 #include "runnerd/discover.h"
 #include "util/err.h"
@@ -33,6 +34,9 @@ int kept_open(struct kept *k, const char *socket, struct err *e);
 void kept_close(struct kept *k);
 /* Whether no code of the CPU can be loaded from the file system of `fd`. */
 bool kept_is_noexec(int fd);
+
+/* How many bytes one more copy may have on that file system, which others need, too. */
+int64_t kept_room(const struct kept *k, const struct statvfs *fs);
 
 /* Copies the files of the module in place of its older copy. Then that stays: AGW_ETOOLARGE;
  * AGW_EMODEL: they are not the same any more; AGW_EUNAVAILABLE: it cannot be written, or

@@ -202,6 +202,22 @@ def test_a_library_is_not_kept_where_it_could_not_be_loaded(runner):
         assert ask(c, "default/fast") == "fast"
 
 
+def test_copies_do_not_fill_the_file_system_that_they_lie_in(runner):
+    r = runner(runner=IDLE)
+    r.put("Small/agent.py", module("small"))
+    r.put("Large/agent.py", module("large"))
+    r.put("Large/data.json", " " * (700 << 10))
+    command = mounted(r, "size=1m")
+    r.start(prefix=command)
+    with r.control() as c:
+        c.wait_agents("default/small", "default/large")
+        wait_idle(c, "Small.agent")
+        if command:
+            warning = c.errors(module="Large.agent")[0]
+            assert warning["severity"] == "warning" and "half of what is free" in warning["message"]
+        assert ask(c, "default/large") == "large"
+
+
 def test_javascript_with_packages_comes_back_too(runner):
     r = runner(runner=IDLE)
     path = r.put("Poet/agent.mjs", "import { text } from './text.mjs';\nimport pkg from 'pkg';\n"

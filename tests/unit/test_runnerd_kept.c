@@ -253,6 +253,29 @@ static void test_all_copies_together_have_a_limit(void **state)
     discover_drop(&module);
 }
 
+static void test_half_of_what_is_free_stays_free(void **state)
+{
+    static const struct {
+        int64_t bytes, room;
+        fsblkcnt_t free;
+    } rows[] = {{0, 0, 0},
+                {0, 4096, 2},
+                {KEPT_TOTAL_MAX - 5000, 4096, 2},
+                {KEPT_TOTAL_MAX - 4000, 4000, 2},
+                {0, KEPT_TOTAL_MAX, KEPT_TOTAL_MAX / 2048},
+                {0, KEPT_TOTAL_MAX - 2048, KEPT_TOTAL_MAX / 2048 - 1},
+                {0, KEPT_TOTAL_MAX, UINT64_MAX / 4096},
+                {KEPT_TOTAL_MAX + 1, -1, 2}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct kept k = {.bytes = rows[i].bytes};
+        const struct statvfs fs = {.f_bavail = rows[i].free, .f_frsize = 4096};
+
+        assert_int_equal(kept_room(&k, &fs), rows[i].room);
+    }
+}
+
 static void test_libraries_are_not_kept_where_they_could_not_be_loaded(void **state)
 {
     struct found module;
@@ -394,6 +417,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_too_many_files_are_not_kept_at_all, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_all_copies_together_have_a_limit, set_up, tear_down),
+        cmocka_unit_test(test_half_of_what_is_free_stays_free),
         cmocka_unit_test_setup_teardown(
             test_libraries_are_not_kept_where_they_could_not_be_loaded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_all_else_is_kept_there, set_up, tear_down),
