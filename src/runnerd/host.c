@@ -54,6 +54,11 @@ bool host_has_network(const struct host *host)
     return host->settings.network;
 }
 
+bool host_is_of_copy(const struct host *host)
+{
+    return host->found.origin != NULL;
+}
+
 const json_t *host_catalog(const struct host *host)
 {
     return host->catalog;

@@ -54,6 +54,7 @@ int64_t host_rss(const struct host *host);  /* bytes as it says; 0 = unknown */
 int64_t host_runs(const struct host *host); /* at most so many go on */
 int64_t host_idle_since(const struct host *host); /* mono ms of its last run */
 bool host_has_network(const struct host *host);
+bool host_is_of_copy(const struct host *host); /* see kept.h */
 const json_t *host_catalog(const struct host *host);
 const char *host_report(const struct host *host); /* of the sandbox, see sandbox/report.h */
 int64_t host_ready_ms(const struct host *host);   /* mono ms since when; 0 = never */

@@ -157,13 +157,28 @@ static void serve_by(struct module *m, struct host *host)
     m->loaded_at = clock_wall_ms();
 }
 
+/* Its runs may still read files of it. */
+static bool copy_is_in_use(const struct module *m)
+{
+    for (int i = 0; i < MODULES_OLD_MAX; i++)
+        if (m->old[i] != NULL && host_is_of_copy(m->old[i]))
+            return true;
+    return false;
+}
+
 /* Files that changed meanwhile are loaded soon; until then the older copy is the best one. */
 static void keep(struct modules *table, struct module *m)
 {
     struct problem_place place = place_of(m);
     struct err e = {0};
-    int status = kept_take(&table->kept, &m->found, &e);
+    int status;
 
+    m->keeps_later = copy_is_in_use(m);
+    if (m->keeps_later) {
+        m->is_serving_kept = false;
+        return;
+    }
+    status = kept_take(&table->kept, &m->found, &e);
     m->is_serving_kept = status == 0;
     m->is_kept = m->is_kept || status == 0;
     if (status != 0 && status != AGW_EMODEL && table->kept.fd >= 0)
@@ -284,6 +299,18 @@ static void forget_old(struct module *m, const struct host *host)
         }
 }
 
+/* What serves has been loaded from the newest files. */
+static bool is_newest(const struct module *m)
+{
+    return m->catalog != NULL && !m->is_broken && m->found.mark == m->served_mark;
+}
+
+static void keep_if_put_off(struct modules *table, struct module *m)
+{
+    if (m->keeps_later && m->is_wanted && !m->is_blocked && is_newest(m) && !copy_is_in_use(m))
+        keep(table, m);
+}
+
 static void on_ended(void *arg, struct host *host, const char *why)
 {
     struct module *m = arg;
@@ -307,6 +334,7 @@ static void on_ended(void *arg, struct host *host, const char *why)
             revival_failed(the_table, m, why);
     }
     host_free(&host);
+    keep_if_put_off(the_table, m);
     module_opens_serve(the_table, m);
     modules_changed(the_table);
 }
@@ -350,12 +378,6 @@ void module_process_load(struct modules *table, struct module *m)
     module_process_clear(&m->problems);
     problem_add(m->problems, "dependency", "error", &place, "%s", e.message);
     load_failed(table, m, true);
-}
-
-/* What serves has been loaded from the newest files. */
-static bool is_newest(const struct module *m)
-{
-    return m->catalog != NULL && !m->is_broken && m->found.mark == m->served_mark;
 }
 
 bool module_process_can_revive(const struct module *m)

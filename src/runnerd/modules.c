@@ -123,7 +123,7 @@ static void forget_copy(struct modules *table, struct module *m)
 {
     if (m->is_kept)
         kept_forget(&table->kept, &m->found);
-    m->is_kept = m->is_serving_kept = m->needs_revival = false;
+    m->is_kept = m->is_serving_kept = m->keeps_later = m->needs_revival = false;
 }
 
 static void judge(struct modules *table, struct module *m)

@@ -56,6 +56,7 @@ struct module {
     bool is_broken;      /* they could not; an older generation serves */
     bool is_kept;        /* there is a copy of one that could be loaded, */
     bool is_serving_kept; /* ... and it is the one that serves */
+    bool keeps_later;     /* what serves is to be copied when no run uses the copy before */
     bool is_reviving_copy;
     uint64_t served_mark; /* found.mark when what serves was loaded; 0 = of an older copy */
     char blocked[MODULES_WHY];

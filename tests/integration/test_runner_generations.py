@@ -315,6 +315,29 @@ def test_a_run_goes_on_while_edits_fail(runner):
         assert finish(again) == "good"
 
 
+def test_a_copy_stays_while_a_run_of_it_goes_on(runner):
+    patient = PATIENT.replace('return "TEXT"', 'return open("p.md").read()')
+    r = runner(runner=IDLE)
+    r.put("Patient/agent.py", patient)
+    r.put("Patient/p.md", "old")
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/patient")
+        wait_idle(c, "Patient.agent")
+        r.put("Patient/agent.py", BAD)
+        c.wait(lambda _: c.errors(kind="import"))
+        running = begin(c, "default/patient")
+        r.put("Patient/p.md", "new")
+        r.put("Patient/agent.py", patient)
+        c.wait(lambda _: c.module("Patient.agent")["generation"] == 2)
+        assert finish(begin(c, "default/patient")) == "new"
+        assert finish(running) == "old"
+        wait_idle(c, "Patient.agent")  # so there is a copy of it
+        r.put("Patient/agent.py", BAD)
+        c.wait(lambda _: c.errors(kind="import"))
+        assert finish(begin(c, "default/patient")) == "new"
+
+
 def test_what_comes_back_and_cannot_be_used_is_told(runner):
     """The copy itself may depend on what has gone: its packages, the day."""
     r = runner(runner=IDLE)
