@@ -228,7 +228,7 @@ static void revived(struct modules *table, struct module *m)
         m->is_broken = true;
         if (!of_copy && m->is_kept)
             return; /* which is tried when this one has ended */
-        m->needs_revival = m->is_kept = false;
+        m->needs_revival = false; /* the next run tries again, after a while */
         revival_failed(table, m, "what could be loaded before offers no agent any more");
         return;
     }

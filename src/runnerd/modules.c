@@ -190,7 +190,7 @@ static const struct found *found_of(const struct discovery *d, const struct modu
     return NULL;
 }
 
-/* Of modules that have gone while no runner was there. */
+/* Of modules that have gone while no runner, or not their folder, was there. */
 static void sweep_copies(struct modules *table)
 {
     const char **paths = NULL;
@@ -234,15 +234,17 @@ void modules_apply(struct modules *table, struct config *config, struct discover
         }
         module_opens_refuse(table, m, MODULES_UNKNOWN, "it is not there any more", 0);
         module_process_release(m);
-        forget_copy(table, m);
+        if (found->missing[0] == '\0') /* else its folder may be away for a moment */
+            forget_copy(table, m);
         m->needs_load = false;
     }
     json_decref(table->problems);
     table->problems = json_incref(found->problems);
     if (before != NULL)
         config_release(&before);
-    else if (found->missing[0] == '\0')
+    if (found->missing[0] == '\0' && !table->is_swept)
         sweep_copies(table);
+    table->is_swept = found->missing[0] == '\0';
     modules_changed(table);
 }
 

@@ -101,6 +101,7 @@ struct modules {
     int loads_max;
     int64_t connections;
     bool is_draining;
+    bool is_swept; /* copies of modules that are gone have been removed */
     char sandbox[LAUNCH_REPORT_SIZE]; /* of the last start */
 };
 

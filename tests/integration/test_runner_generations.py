@@ -315,6 +315,55 @@ def test_a_run_goes_on_while_edits_fail(runner):
         assert finish(again) == "good"
 
 
+def test_a_copy_that_failed_once_is_tried_again(runner):
+    r = runner(runner=IDLE)
+    r.put("Hello/agent.py", "if open('data.bin').read() == 'bad': raise ValueError('the day')\n"
+                            + module("good"))
+    r.put("Hello/data.bin", "fine")
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/hello")
+        wait_idle(c)
+        r.put("Hello/agent.py", BAD)
+        c.wait(lambda _: c.errors(kind="import"))
+        r.put("Hello/data.bin", "bad")
+        with pytest.raises(Refused) as refusal:
+            c.open("default/hello")
+        assert refusal.value.args[0]["class"] == "start_failed"
+        r.put("Hello/data.bin", "fine")
+
+        def answer():
+            try:
+                return ask(c, "default/hello")
+            except Refused:
+                return None
+
+        assert wait_until(answer, LONG, "its answer") == "good"
+
+
+def test_a_folder_that_is_away_for_a_moment_costs_no_copy(runner):
+    r = runner(runner=IDLE)
+    r.put("Hello/agent.py", module("good"))
+    r.put("Gone/agent.py", module("gone"))
+    r.start()
+    away = r.agents.with_name("away")
+    with r.control() as c:
+        c.wait_agents("default/hello", "default/gone")
+        for name in ("Hello", "Gone"):
+            wait_idle(c, f"{name}.agent")
+            r.put(f"{name}/agent.py", BAD)
+            c.wait(lambda _, n=name: c.errors(kind="import", module=f"{n}.agent"))
+        r.agents.rename(away)
+        c.wait(lambda listing: listing["watch"]["state"] == "disabled" and not listing["modules"])
+        (away / "Gone/agent.py").unlink()
+        away.rename(r.agents)
+        c.wait_agents("default/hello")
+        assert ask(c, "default/hello") == "good"
+        r.put("Gone/agent.py", BAD)
+        c.wait(lambda _: c.errors(module="Gone.agent"))
+        assert names(c.refresh()) == ["default/hello"]
+
+
 def test_a_copy_stays_while_a_run_of_it_goes_on(runner):
     patient = PATIENT.replace('return "TEXT"', 'return open("p.md").read()')
     r = runner(runner=IDLE)
