@@ -342,7 +342,7 @@ int discover_files_open_root(struct discover_search *s, struct discovery *d, con
     return -1;
 }
 
-/* The folder `rel` below `fd`, no link followed; -1 when it is not there. */
+/* The folder `rel` below `fd`, no link followed; -1 with errno. */
 int discover_files_open_beneath(int fd, const char *rel)
 {
     int at = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -356,9 +356,9 @@ int discover_files_open_beneath(int fd, const char *rel)
             break;
         memcpy(name, rel, length);
         name[length] = '\0';
-        rel += length + (rel[length] == '/');
         if (length == 0 || discover_files_is_skipped(name))
             break;
+        rel += length + (rel[length] == '/');
         next = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         close(at);
         at = next;
@@ -366,6 +366,7 @@ int discover_files_open_beneath(int fd, const char *rel)
     if (at >= 0 && *rel != '\0') {
         close(at);
         at = -1;
+        errno = ENOENT;
     }
     return at;
 }

@@ -33,7 +33,7 @@ struct discover_search {
 int discover_files_open_root(struct discover_search *s, struct discovery *d, const char *path);
 /* The folder `name` in the folder `fd`; -1 with errno. That there are no descriptors is noted. */
 int discover_files_open(struct discover_search *s, int fd, const char *name, int flags);
-/* The folder `rel` below `fd`; -1 when it is not there. */
+/* The folder `rel` below `fd`; -1 with errno. */
 int discover_files_open_beneath(int fd, const char *rel);
 
 /* Hidden ones, and those that hold what was installed or compiled. */

@@ -79,33 +79,36 @@ static void add_claim(struct module *m, const struct config_agent *agent)
     m->network = m->network || agent->network;
 }
 
-/* Entries of agents.yaml find their modules, and what only they name is found by that. */
-static void find_claims(struct modules *table, struct discovery *found, const char *const *roots,
-                        size_t root_count)
+/* Entries of agents.yaml find their modules, and what only they name is found by that. -> for
+ * each entry the path, or NULL */
+static char **find_named(const struct config *config, struct discovery *found,
+                         const char *const *roots, size_t root_count)
 {
-    const struct config *config = table->config;
+    char **paths = memory_new((config->agent_count + 1) * sizeof *paths);
 
     for (size_t i = 0; i < config->agent_count; i++) {
         const struct config_agent *agent = &config->agents[i];
         const struct found *f;
-        struct module *m;
 
         if (agent->kind != AGENT_SDK)
             continue;
         f = discover_named(found, roots, root_count, agent->module);
-        if (f == NULL) {
+        if (f == NULL)
             problem_add(found->problems, "validation", "error",
                         &(struct problem_place){.agent = agent->id, .path = agent->place.file},
                         "%s:%d: there is no module %s in the folders of drop-in agents",
                         agent->place.file, agent->place.line, agent->module);
-            continue;
-        }
-        m = find_module(table, f->path);
-        if (m == NULL)
-            m = add_module(table, f);
-        m->is_wanted = true;
-        add_claim(m, agent);
+        else
+            paths[i] = memory_text(f->path);
     }
+    return paths;
+}
+
+static void free_named(char **paths, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(paths[i]);
+    free(paths);
 }
 
 static json_t *export_names(const struct config *config, const struct module *m)
@@ -190,6 +193,16 @@ static const struct found *found_of(const struct discovery *d, const struct modu
     return NULL;
 }
 
+/* It was not found any more. */
+static void let_go(struct modules *table, struct module *m, const struct discovery *found)
+{
+    module_opens_refuse(table, m, MODULES_UNKNOWN, "it is not there any more", 0);
+    module_process_release(m);
+    if (found->missing[0] == '\0') /* else its folder may be away for a moment */
+        forget_copy(table, m);
+    m->needs_load = false;
+}
+
 /* Of modules that have gone while no runner, or not their folder, was there. */
 static void sweep_copies(struct modules *table)
 {
@@ -208,9 +221,16 @@ void modules_apply(struct modules *table, struct config *config, struct discover
                    const char *const *roots, size_t root_count, bool again)
 {
     struct config *before = table->config;
-    json_t *defaults = json_pack("{s:s?}", "model", config->gateway.default_model);
-    bool are_new = table->defaults != NULL && !json_equal(defaults, table->defaults);
+    char **named = find_named(config, found, roots, root_count);
+    json_t *defaults;
+    bool are_new; /* the defaults, which a process is told when it loads */
 
+    if (found->is_cut) {
+        free_named(named, config->agent_count);
+        return;
+    }
+    defaults = json_pack("{s:s?}", "model", config->gateway.default_model);
+    are_new = table->defaults != NULL && !json_equal(defaults, table->defaults);
     table->config = config_acquire(config);
     json_decref(table->defaults);
     table->defaults = defaults;
@@ -225,19 +245,18 @@ void modules_apply(struct modules *table, struct config *config, struct discover
             m = add_module(table, &found->found[i]);
         m->is_wanted = true;
     }
-    find_claims(table, found, roots, root_count);
-    for (struct module *m = table->first; m != NULL; m = m->next) {
-        if (m->is_wanted) {
-            /* A process is told the defaults when it loads. */
-            update(table, m, found_of(found, m), are_new, again);
-            continue;
-        }
-        module_opens_refuse(table, m, MODULES_UNKNOWN, "it is not there any more", 0);
-        module_process_release(m);
-        if (found->missing[0] == '\0') /* else its folder may be away for a moment */
-            forget_copy(table, m);
-        m->needs_load = false;
+    for (size_t i = 0; i < config->agent_count; i++) {
+        struct module *m = named[i] == NULL ? NULL : find_module(table, named[i]);
+
+        if (m != NULL)
+            add_claim(m, &config->agents[i]);
     }
+    free_named(named, config->agent_count);
+    for (struct module *m = table->first; m != NULL; m = m->next)
+        if (m->is_wanted)
+            update(table, m, found_of(found, m), are_new, again);
+        else
+            let_go(table, m, found);
     json_decref(table->problems);
     table->problems = json_incref(found->problems);
     if (before != NULL)

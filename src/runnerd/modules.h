@@ -111,7 +111,8 @@ void modules_init(struct modules *table, const struct modules_user *user);
 void modules_free(struct modules *table);
 
 /* Takes another configuration (a reference of its own) and what a search has found. `again`:
- * also those are loaded anew that failed. */
+ * also those are loaded anew that failed. When for want of descriptors not all was searched
+ * (found->is_cut, before or after), nothing changes. */
 void modules_apply(struct modules *table, struct config *config, struct discovery *found,
                    const char *const *roots, size_t root_count, bool again);
 

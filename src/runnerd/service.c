@@ -175,11 +175,9 @@ static void search(struct service *s, bool again)
         problem_add(d.problems, "runtime", "warning", &(struct problem_place){0},
                     "no copies of modules are kept, so processes do not end when idle: %s",
                     s->unkept);
-    if (!put_off(s, &d)) {
-        modules_apply(&s->table, s->config, &d, (const char *const *)s->roots, s->root_count,
-                      again);
+    modules_apply(&s->table, s->config, &d, (const char *const *)s->roots, s->root_count, again);
+    if (!put_off(s, &d))
         judge_watch(s, &d);
-    }
     discover_free(&d);
     mark_dirty(s);
 }

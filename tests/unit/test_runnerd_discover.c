@@ -10,10 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "runnerd/discover.h"
+#include "runnerd/modules.h"
 
 static char root[PATH_MAX];
 
@@ -263,6 +265,7 @@ static void entries_of_agents_yaml_name_files(void **state)
         {"linked.bots:agent", NULL},
         {"..tmp:agent", NULL},
         {".hidden.x:agent", NULL},
+        {"desk/node_modules/bots.py:agent", NULL},
         {"", NULL},
     };
     const char *roots[] = {"/nowhere/at/all", root};
@@ -297,6 +300,48 @@ static void entries_of_agents_yaml_name_files(void **state)
     discover_free(&d);
 }
 
+/* The next two descriptors are the last ones. */
+static struct rlimit leave_two_descriptors(void)
+{
+    struct rlimit before, now;
+    int next = dup(STDIN_FILENO);
+
+    assert_true(next >= 0);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    now = before;
+    now.rlim_cur = (rlim_t)next + 2;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    return before;
+}
+
+static void nothing_is_taken_for_gone_without_descriptors(void **state)
+{
+    const char *roots[] = {root};
+    struct config_agent agent = {.id = "default/bot", .kind = AGENT_SDK,
+                                 .module = "desk.bots:bot"};
+    struct config config = {.agents = &agent, .agent_count = 1};
+    struct modules table;
+    struct discovery d;
+    struct rlimit before;
+
+    (void)state;
+    begin();
+    put("desk/bots.py", "");
+    modules_init(&table, &(struct modules_user){0});
+    search(&d);
+    assert_false(d.is_cut);
+    before = leave_two_descriptors();
+    modules_apply(&table, &config, &d, roots, 1, false);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(d.is_cut);
+    assert_null(table.config); /* nothing was changed */
+    assert_null(table.first);
+    assert_int_equal(json_array_size(table.problems), 0);
+    discover_free(&d);
+    modules_free(&table);
+}
+
 static void a_missing_folder_is_a_problem_and_others_are_searched(void **state)
 {
     const char *roots[] = {"/nowhere/at/all", root, root};
@@ -321,6 +366,7 @@ int main(void)
         cmocka_unit_test(the_mark_tells_of_changes),
         cmocka_unit_test(a_changed_file_is_not_the_one_that_was_found),
         cmocka_unit_test(entries_of_agents_yaml_name_files),
+        cmocka_unit_test(nothing_is_taken_for_gone_without_descriptors),
         cmocka_unit_test(a_missing_folder_is_a_problem_and_others_are_searched),
     };
 
