@@ -22,10 +22,23 @@ CASES = [pytest.param(language.values[0], *case, id=f"{language.values[0]}: {nam
 
 
 @pytest.fixture(scope="module")
-def stage(request):
-    with sdk_stage.staged({"Scenes": sdk_stage.SCENES / request.param / "Scenes"},
-                          ["default/scenes", "default/scenes-poet"]) as one:
-        yield one
+def stages():
+    """Those of the languages, each from its first test to the last of the file. A fixture of the
+    file with the language as its parameter would begin anew with each row of the table."""
+    begun = {}
+    with contextlib.ExitStack() as stack:
+        def of(language):
+            if language not in begun:
+                begun[language] = stack.enter_context(sdk_stage.staged(
+                    {"Scenes": sdk_stage.SCENES / language / "Scenes"},
+                    ["default/scenes", "default/scenes-poet"]))
+            return begun[language]
+        yield of
+
+
+@pytest.fixture
+def stage(request, stages):
+    return stages(request.param)
 
 
 def ask(stage, scenario, stream):
