@@ -86,6 +86,23 @@ def test_without_watch_a_refresh_finds_what_changed(runner):
         c.wait(lambda _: c.errors(kind="import"))
 
 
+def test_another_default_model_makes_a_new_generation(runner):
+    """A process is told the default when it loads, and would go on to ask the old one."""
+    r = runner(watch=False)
+    r.put("Hello/agent.py", module("hello"))
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/hello")
+        before = c.module("Hello.agent")
+        r.config["agents"]["defaults"]["model"] = "other"
+        r.write()
+        assert [agent["model"] for agent in c.refresh()["agents"]] == ["other"]
+        after = c.module("Hello.agent")
+        assert after["generation"] == before["generation"] + 1 and after["pid"] != before["pid"]
+        c.refresh()
+        assert c.module("Hello.agent")["pid"] == after["pid"]
+
+
 def test_a_missing_folder_disables_the_watch_until_it_appears(runner):
     r = runner()
     r.agents.rmdir()
@@ -143,6 +160,9 @@ def test_identities_further_exports_and_what_modules_say_of_themselves(runner):
         assert (said["display_name"], said["description"]) == ("D", "d")
         assert (said["model"], said["upstream"]) == ("g", "up")
         assert found["desk/bot"]["model"] == "own" and found["desk/bot"]["attr"] == "clerk"
+        # Chosen by the operator or for all of the module, not by the code of one agent.
+        assert {id for id, one in found.items() if one["model_given"]} == {
+            "desk/bot", "elsewhere/said"}
         assert ask(c, "desk/bot", "clerk") == "clerk"
         assert c.errors(agent="default/taken")[0]["kind"] == "validation"
         assert "desk.ghost" in c.errors(agent="desk/ghost")[0]["message"]
