@@ -5,7 +5,7 @@ configuration, kill, or count."""
 import os
 import pathlib
 import resource
-import shutil
+import subprocess
 import tempfile
 
 import pytest
@@ -65,7 +65,8 @@ def _remove(path):
     if os.environ.get("AGW_TEST_KEEP"):
         print(f"kept: {path}")
     else:
-        shutil.rmtree(path, ignore_errors=True)
+        # By a program: of a whole session there may be very much.
+        subprocess.run(["rm", "-rf", "--", path], check=False, stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="session")
