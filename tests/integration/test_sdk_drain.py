@@ -58,9 +58,8 @@ class Stage:
     def beats(self, run, greet=True):
         if greet:
             run.greet()
-        with contextlib.suppress(OSError):
-            while not self.ended.wait(0.2):
-                run.send("hb")
+        while not self.ended.wait(0.2):
+            run.send("hb")
 
     def ask(self, name, stream=False):
         id = new_id()

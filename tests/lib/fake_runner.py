@@ -17,6 +17,12 @@ from procs import wait_until
 from runner_peer import Gone, Lines
 
 LONG = 60 * env.SLOW
+RUN = "run of "  # how the threads that play runs are called
+
+
+def played():
+    """The runs that still are under way, by agent."""
+    return [one.name for one in threading.enumerate() if one.name.startswith(RUN)]
 
 
 def agent(id, **more):
@@ -36,11 +42,16 @@ class Run:
         self.seen = []
 
     def send(self, kind, **fields):
-        self.lines.send({"t": kind, **fields})
+        """Gone when the other side has closed, so that what talks without end ends then."""
+        if not self.lines.send({"t": kind, **fields}):
+            raise Gone(kind)
 
     def raw(self, data):
-        with contextlib.suppress(OSError):
+        """As send(), for what is no message."""
+        try:
             self.sock.sendall(data)
+        except OSError as problem:
+            raise Gone(problem) from problem
 
     def receive(self, *kinds, timeout=LONG, **fields):
         """The next message of one of these kinds and with these fields; Gone at the end."""
@@ -176,7 +187,7 @@ class FakeRunner:
         theirs.close()
         run = Run(ours, message["agent"])
         self.runs.append(run)
-        threading.Thread(target=self._play, args=(run,), daemon=True).start()
+        threading.Thread(target=self._play, args=(run,), name=RUN + run.id, daemon=True).start()
 
     def _play(self, run):
         try:

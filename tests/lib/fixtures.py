@@ -11,11 +11,12 @@ import tempfile
 import pytest
 
 import env
+import fake_runner
 import gateway as gateway_module
 import wire
 from gateway import KEYS, Gateway
 from mock import Mock
-from procs import is_running
+from procs import is_running, wait_until
 from runner import Runner
 from webserver import NAMES, WebServer
 
@@ -67,6 +68,13 @@ def _remove(path):
     else:
         # By a program: of a whole session there may be very much.
         subprocess.run(["rm", "-rf", "--", path], check=False, stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_run_is_left():
+    """A played run that never ends would take the processor from all later tests."""
+    yield
+    wait_until(lambda: not fake_runner.played(), 30, "end of the played runs")
 
 
 @pytest.fixture(scope="session")

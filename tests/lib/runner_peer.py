@@ -36,14 +36,17 @@ class Lines:
         self.buffer = bytearray()
 
     def send(self, message, fd=None):
+        """-> False when the other side has closed: what it said before that can still be read."""
         line = json.dumps(message).encode() + b"\n"
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             if fd is None:
                 self.sock.sendall(line)
-                return
+                return True
             sent = self.sock.sendmsg([line], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
                                                array.array("i", [fd]))])
             self.sock.sendall(line[sent:])
+            return True
+        return False
 
     def receive(self, timeout=LONG):
         """The next message; Gone, or TimeoutError."""
