@@ -7,25 +7,7 @@
 #include <string.h>
 
 #include "util/json_text.h"
-
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
-/* The byte of the escape at `p`, -1 when it is broken. */
-static int escape(const char *p)
-{
-    int high = hex(p[1]), low = high < 0 ? -1 : hex(p[2]);
-
-    return low < 0 ? -1 : high << 4 | low;
-}
+#include "util/sha.h"
 
 static bool is_control(int c)
 {
@@ -62,7 +44,7 @@ static long decode_path(const char *raw, size_t length, size_t ids_at, char *out
         if (c == '%') {
             const char *separators = i < ids_at ? "/\\;?#" : "\\;?#";
 
-            c = length - i > 2 ? escape(raw + i) : -1;
+            c = length - i > 2 ? sha_unhex_byte(raw + i + 1) : -1;
             i += 2;
             if (c < 0 || is_control(c) || strchr(separators, c) != NULL) {
                 *problem = c < 0 ? "has a broken escape" : "has an encoded separator";
@@ -100,7 +82,7 @@ static bool query_is_fine(const char *query)
         if (c <= 0x20 || c >= 0x7f || c == '#')
             return false;
         if (c == '%') {
-            c = escape(p);
+            c = sha_unhex_byte(p + 1);
             if (c < 0 || is_control(c))
                 return false;
             p += 2;
@@ -151,7 +133,7 @@ static size_t decode_element(const char **p, const char *stops, char *out)
 
     while (**p != '\0' && strchr(stops, **p) == NULL) {
         if (**p == '%') {
-            out[n++] = (char)escape(*p);
+            out[n++] = (char)sha_unhex_byte(*p + 1);
             *p += 3;
         } else {
             out[n++] = (char)(**p == '+' ? ' ' : **p);

@@ -64,16 +64,23 @@ static int nibble(char c)
     return -1;
 }
 
+int sha_unhex_byte(const char *hex)
+{
+    int high = nibble(hex[0]), low = high < 0 ? -1 : nibble(hex[1]);
+
+    return low < 0 ? -1 : high << 4 | low;
+}
+
 int sha_unhex(const char *hex, unsigned char *data, size_t length)
 {
     if (strnlen(hex, 2 * length + 1) != 2 * length)
         return -1;
     for (size_t i = 0; i < length; i++) {
-        int high = nibble(hex[2 * i]), low = nibble(hex[2 * i + 1]);
+        int byte = sha_unhex_byte(hex + 2 * i);
 
-        if (high < 0 || low < 0)
+        if (byte < 0)
             return -1;
-        data[i] = (unsigned char)(high << 4 | low);
+        data[i] = (unsigned char)byte;
     }
     return 0;
 }

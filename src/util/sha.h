@@ -17,6 +17,10 @@ void sha_256_hex(const void *data, size_t length, char hex[SHA_HEX_SIZE]);
 /* 2*length lower-case digits plus NUL. */
 void sha_hex(const unsigned char *data, size_t length, char *hex);
 
+/* The byte that the two hex digits at `hex` stand for, of either case; -1 when they are not two.
+ * What follows a character that is none is not read. */
+int sha_unhex_byte(const char *hex);
+
 /* Exactly 2*length hex digits of either case; -1 otherwise. */
 int sha_unhex(const char *hex, unsigned char *data, size_t length);
 

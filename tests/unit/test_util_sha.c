@@ -138,6 +138,24 @@ static void what_is_not_hex(void **state)
             fail_msg("'%s' was taken", bad[i]);
 }
 
+static void a_byte_of_hex(void **state)
+{
+    static const struct {
+        const char *hex;
+        int byte;
+    } rows[] = {{"00", 0}, {"7f", 0x7f}, {"fF", 0xff}, {"a09", 0xa0}, /* what follows is not its */
+                {"", -1},  {"a", -1},    {"g0", -1},   {"0g", -1},    {"%4", -1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char *exact = strdup(rows[i].hex); /* sanitizers and valgrind see what is read too far */
+
+        if (sha_unhex_byte(exact) != rows[i].byte)
+            fail_msg("'%s' is %d", exact, sha_unhex_byte(exact));
+        free(exact);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +164,7 @@ int main(void)
         cmocka_unit_test(published_vectors),
         cmocka_unit_test(hex_and_back),
         cmocka_unit_test(what_is_not_hex),
+        cmocka_unit_test(a_byte_of_hex),
     };
 
     if (CRYPTO_set_mem_functions(give, give_again, take_back) != 1)
