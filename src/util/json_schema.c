@@ -10,6 +10,7 @@
 #include "util/arena.h"
 #include "util/err.h"
 #include "util/json_schema_node.h"
+#include "util/json_schema_place.h"
 #include "util/json_text.h"
 
 enum { ARENA_MAX = 8 << 20 };
@@ -27,38 +28,6 @@ struct compile {
 static struct node *compile(struct compile *c, const json_t *source);
 
 /* ---- problems ---- */
-
-void node_pointer_push(char *pointer, size_t *length, const char *segment)
-{
-    size_t at = *length;
-
-    if (at + 1 < JSON_SCHEMA_POINTER_SIZE)
-        pointer[at++] = '/';
-    for (; *segment != '\0' && at + 2 < JSON_SCHEMA_POINTER_SIZE; segment++) {
-        if (*segment == '~' || *segment == '/') {
-            pointer[at++] = '~';
-            pointer[at++] = *segment == '~' ? '0' : '1';
-        } else {
-            pointer[at++] = *segment;
-        }
-    }
-    pointer[at] = '\0';
-    *length = at;
-}
-
-const char *node_types_text(unsigned types, char text[80])
-{
-    static const char *const names[] = {"null",   "boolean", "object", "array",
-                                        "number", "string",  "integer"};
-    size_t used = 0;
-
-    text[0] = '\0';
-    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (types & 1u << i)
-            used += (size_t)snprintf(text + used, 80 - used, "%s%s", used > 0 ? " or " : "",
-                                     names[i]);
-    return text;
-}
 
 __attribute__((format(printf, 2, 3))) static void fail(struct compile *c, const char *format,
                                                        ...)
@@ -100,37 +69,16 @@ static struct node *below(struct compile *c, const char *segment, const json_t *
     return node;
 }
 
-static void free_pattern(void *pattern)
-{
-    pcre2_code_free(pattern);
-}
-
 static pcre2_code *compile_pattern(struct compile *c, const char *text)
 {
-    pcre2_compile_context *context = pcre2_compile_context_create(NULL);
-    PCRE2_UCHAR why[120] = "";
+    char why[JSON_SCHEMA_PATTERN_WHY_SIZE];
     pcre2_code *code;
-    PCRE2_SIZE at;
-    int number;
+    int status = json_schema_pattern_compile(c->schema->arena, text, &code, why);
 
-    if (context == NULL) {
-        c->status = AGW_ENOMEM;
-        return NULL;
-    }
-    pcre2_set_max_pattern_length(context, JSON_SCHEMA_PATTERN_MAX);
-    pcre2_set_compile_extra_options(context, PCRE2_EXTRA_ALT_BSUX);
-    code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED,
-                         PCRE2_UTF | PCRE2_ALT_BSUX | PCRE2_DOLLAR_ENDONLY |
-                             PCRE2_MATCH_UNSET_BACKREF | PCRE2_NEVER_BACKSLASH_C,
-                         &number, &at, context);
-    pcre2_compile_context_free(context);
-    if (code == NULL) {
-        pcre2_get_error_message(number, why, sizeof why);
-        fail(c, "is no pattern: %s at offset %zu", (const char *)why, (size_t)at);
-    } else if (arena_cleanup(c->schema->arena, free_pattern, code) != 0) {
-        c->status = AGW_ENOMEM;
-        return NULL;
-    }
+    if (status == AGW_EINVALID)
+        fail(c, "is no pattern: %s", why);
+    else if (status != 0)
+        c->status = status;
     return code;
 }
 
@@ -149,17 +97,6 @@ static void pass_over(struct compile *c, struct node *node, const struct keyword
     (void)c, (void)node, (void)keyword, (void)value;
 }
 
-static unsigned type_named(const json_t *name)
-{
-    static const char *const names[] = {"null",   "boolean", "object", "array",
-                                        "number", "string",  "integer"};
-
-    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (json_is_string(name) && strcmp(json_string_value(name), names[i]) == 0)
-            return 1u << i;
-    return 0;
-}
-
 static void read_type(struct compile *c, struct node *node, const struct keyword *keyword,
                       const json_t *value)
 {
@@ -167,11 +104,11 @@ static void read_type(struct compile *c, struct node *node, const struct keyword
     json_t *name;
 
     (void)keyword;
-    node->types = type_named(value);
+    node->types = node_type_named(json_string_value(value));
     if (json_is_array(value) && json_array_size(value) > 0) {
         json_array_foreach((json_t *)value, i, name)
         {
-            unsigned type = type_named(name);
+            unsigned type = node_type_named(json_string_value(name));
 
             node->types = type == 0 || (i > 0 && node->types == 0) ? 0 : node->types | type;
         }
@@ -317,73 +254,6 @@ static void read_definitions(struct compile *c, struct node *node,
         below(c, name, member);
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-/* One segment of a pointer in a URI fragment, decoded; the length taken from `text`, or 0 when
- * it is malformed or too long. */
-static size_t read_segment(const char *text, char segment[JSON_SCHEMA_POINTER_SIZE])
-{
-    size_t at = 0, used = 0;
-    bool escaped = false;
-
-    while (text[at] != '\0' && text[at] != '/') {
-        char byte = text[at++];
-
-        if (byte == '%') {
-            int high = hex_digit(text[at]), low = high < 0 ? -1 : hex_digit(text[at + 1]);
-
-            if (low < 0)
-                return 0;
-            byte = (char)(high * 16 + low);
-            at += 2;
-        }
-        if (escaped && (byte == '0' || byte == '1'))
-            byte = byte == '0' ? '~' : '/';
-        else if (escaped)
-            return 0;
-        else if (byte == '~') {
-            escaped = true;
-            continue;
-        }
-        escaped = false;
-        if (used + 1 >= JSON_SCHEMA_POINTER_SIZE)
-            return 0;
-        segment[used++] = byte;
-    }
-    segment[used] = '\0';
-    return escaped ? 0 : at;
-}
-
-static const json_t *find_place(const json_t *root, const char *fragment)
-{
-    char segment[JSON_SCHEMA_POINTER_SIZE];
-
-    while (*fragment == '/' && root != NULL) {
-        size_t length = read_segment(fragment + 1, segment);
-
-        if (length == 0 && fragment[1] != '/' && fragment[1] != '\0')
-            return NULL;
-        if (json_is_array(root)) {
-            char *end;
-            unsigned long index = strtoul(segment, &end, 10);
-
-            root = *end == '\0' && segment[0] >= '0' && segment[0] <= '9'
-                       ? json_array_get(root, index)
-                       : NULL;
-        } else {
-            root = json_object_get(root, segment);
-        }
-        fragment += 1 + length;
-    }
-    return *fragment == '\0' ? root : NULL;
-}
-
 static void read_ref(struct compile *c, struct node *node, const struct keyword *keyword,
                      const json_t *value)
 {
@@ -396,7 +266,7 @@ static void read_ref(struct compile *c, struct node *node, const struct keyword 
             fail(c, "must be a place of this schema, '#/...'");
         return; /* what stands elsewhere is not fetched, so it is not checked */
     }
-    target = find_place(c->schema->source, text + 1);
+    target = json_schema_place_find(c->schema->source, text + 1);
     if (target == NULL)
         fail(c, "there is nothing at '%.100s'", text);
     else

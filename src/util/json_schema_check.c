@@ -8,8 +8,6 @@
 #include "util/json_schema_node.h"
 #include "util/json_text.h"
 
-enum { MATCH_LIMIT = 100000, HEAP_LIMIT_KIB = 4096 };
-
 struct check {
     int steps, depth;
     bool exhausted; /* no more steps: nothing fits any longer */
@@ -181,24 +179,7 @@ static bool fit_choices(struct check *c, const json_t *choices, const json_t *va
 
 static bool matches(struct check *c, const pcre2_code *code, const char *text, size_t length)
 {
-    pcre2_match_context *context = NULL;
-    pcre2_match_data *data = NULL;
-    int result = PCRE2_ERROR_NOMEMORY;
-
-    if (!spend(c))
-        return false;
-    if (length > JSON_SCHEMA_SUBJECT_MAX)
-        return false;
-    context = pcre2_match_context_create(NULL);
-    data = pcre2_match_data_create(1, NULL);
-    if (context != NULL && data != NULL) {
-        pcre2_set_match_limit(context, MATCH_LIMIT);
-        pcre2_set_heap_limit(context, HEAP_LIMIT_KIB);
-        result = pcre2_match(code, (PCRE2_SPTR)text, length, 0, 0, data, context);
-    }
-    pcre2_match_data_free(data);
-    pcre2_match_context_free(context);
-    return result >= 0;
+    return spend(c) && json_schema_pattern_matches(code, text, length);
 }
 
 static json_int_t code_points(const json_t *value)

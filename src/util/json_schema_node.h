@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* A compiled subschema: what json_schema.c makes and json_schema_check.c asks; for these two
- * only. */
+ * only. How types and places are spelled, for the messages of both. */
 #ifndef AGW_UTIL_JSON_SCHEMA_NODE_H
 #define AGW_UTIL_JSON_SCHEMA_NODE_H
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #include "util/json_schema.h"
+#include "util/json_schema_pattern.h"
 
 enum node_type {
     NODE_NULL = 1,
@@ -80,6 +78,9 @@ struct json_schema {
 /* Makes "/a~1b" one segment longer, as far as there is room (JSON_SCHEMA_POINTER_SIZE bytes);
  * *length is its length before and after. */
 void node_pointer_push(char *pointer, size_t *length, const char *segment);
+
+/* The type of a name; 0 = there is none of that name, or it is NULL. */
+unsigned node_type_named(const char *name);
 
 /* The names in `types`, "string or null". */
 const char *node_types_text(unsigned types, char text[80]);

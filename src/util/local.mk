@@ -9,7 +9,10 @@ libagw_a_SOURCES += \
   src/util/json_limits.c src/util/json_limits.h \
   src/util/json_memory.c src/util/json_memory.h \
   src/util/json_schema.c src/util/json_schema.h \
-  src/util/json_schema_check.c src/util/json_schema_node.h \
+  src/util/json_schema_check.c \
+  src/util/json_schema_node.c src/util/json_schema_node.h \
+  src/util/json_schema_pattern.c src/util/json_schema_pattern.h \
+  src/util/json_schema_place.c src/util/json_schema_place.h \
   src/util/json_text.c src/util/json_text.h \
   src/util/log.c src/util/log.h \
   src/util/permit.c src/util/permit.h \
