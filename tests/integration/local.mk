@@ -69,7 +69,7 @@ integration_files = \
 
 integration_lib = \
   tests/lib/activate.py tests/lib/agwctl.py tests/lib/clients.py tests/lib/env.py \
-  tests/lib/escapes.mjs tests/lib/escapes.py tests/lib/without.py \
+  tests/lib/escapes.c tests/lib/escapes.mjs tests/lib/escapes.py tests/lib/without.py \
   tests/lib/fixtures.py tests/lib/gateway.py tests/lib/guide.py tests/lib/mcp_mock.py \
   tests/lib/mcp_scene.py tests/lib/mcp_servers.py tests/lib/mock.py \
   tests/lib/fake_hosts/node/host.mjs tests/lib/fake_hosts/python/host.py tests/lib/runner.py \

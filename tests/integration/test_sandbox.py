@@ -27,7 +27,7 @@ PROCESSES, FILES = 64, 256
 TIMEOUT = 120 * env.SLOW
 
 # Root's processes have privileges that the program has not, so these are out of its reach too.
-PRIVILEGED = {"ptrace", "environment_of", "memory_of"}
+PRIVILEGED = {"ptrace", "environment_of", "memory_of", "copy_memory"}
 # No kernel gives these away.
 NEVER = ["mount", "core_file", "descriptor_of_parent", "secret_in_environment"]
 

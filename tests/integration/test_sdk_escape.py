@@ -54,8 +54,13 @@ class Victim:
 
 agent = Victim()
 """
-# There is no way to try these in JavaScript itself.
-NOT_IN_NODE = {"ptrace", "user_namespace", "io_uring", "shared_memory", "datagram_pair"}
+LANGUAGES = ["python", "node", "native"]
+# There is no way to try these in JavaScript itself, and no limit to the memory of what sanitizers
+# watch.
+NOT_IN = {"python": set(),
+          "node": {"ptrace", "copy_memory", "user_namespace", "io_uring", "shared_memory",
+                   "datagram_pair"},
+          "native": {"memory"} if env.SANITIZED else set()}
 # Kernels may refuse these by themselves, and a user who is not root has no more to expect.
 ALWAYS = {"read_shadow"} if os.geteuid() else set()
 
@@ -70,6 +75,8 @@ class Outside:
         shutil.copy(LIB / "escapes.py", directory / "Python")
         (directory / "Node").mkdir()
         shutil.copy(LIB / "escapes.mjs", directory / "Node/agent.mjs")
+        (directory / "Native").mkdir()
+        shutil.copy(LIB / "escapes.c", directory / "Native/agent.c")
         self.listener = self.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.datagrams = self.stack.enter_context(
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
@@ -82,9 +89,10 @@ class Outside:
         self.shared = self.libc.shmget(self.key, 4096, 0o1666)  # IPC_CREAT
         assert self.shared >= 0
         self.stage = sdk_stage.Stage(
-            directory, {"Python": directory / "Python", "Node": directory / "Node",
-                        "Victim": VICTIM}, gateway_options={"runner": runner})
-        self.stage.wait_for("default/python", "default/node", "default/victim")
+            directory, {"Victim": VICTIM, **{lang.capitalize(): directory / lang.capitalize()
+                                             for lang in LANGUAGES}},
+            gateway_options={"runner": runner})
+        self.stage.wait_for("default/victim", *(f"default/{lang}" for lang in LANGUAGES))
         assert self.ask("victim", "Hello") == "unharmed"
         self.gateway = self.stage.gateway
         self.workers = self.gateway.workers()
@@ -147,7 +155,7 @@ def outside():
         yield one
 
 
-@pytest.fixture(params=["python", "node"])
+@pytest.fixture(params=LANGUAGES)
 def lang(request):
     return request.param
 
@@ -172,12 +180,12 @@ def unharmed(outside):
 
 
 def ended(outside):
-    return outside.gateway.sql("SELECT * FROM audit_event WHERE agent IN ('default/python',"
-                               " 'default/node') AND outcome IS NOT NULL ORDER BY seq")
+    return outside.gateway.sql("SELECT * FROM audit_event WHERE agent != 'default/victim'"
+                               " AND outcome IS NOT NULL ORDER BY seq")
 
 
 def test_every_way_out(outside, lang):
-    attempts = set(REFUSED_BY) - (NOT_IN_NODE if lang == "node" else set())
+    attempts = set(REFUSED_BY) - NOT_IN[lang]
     before = len(ended(outside))
     with concurrent.futures.ThreadPoolExecutor() as pool:
         # A run each: together they would stop the one thread of Node.js for longer than a run
@@ -210,7 +218,7 @@ def test_files_of_others(outside, lang, file):
 
 
 def test_a_module_cannot_change_its_own_code(outside, lang):
-    path = next((outside.stage.root / lang.capitalize()).glob("agent.*"))
+    path = max((outside.stage.root / lang.capitalize()).glob("agent.*"))  # agent.so, not agent.c
     before = path.read_bytes()
     problems = outside.attempt(lang, "read_file", "write_file", "make_file", "remove_file",
                                file=str(path), victim_file=str(path))
@@ -226,9 +234,8 @@ def test_processes_of_others(outside, lang, whose):
               "host": lambda: outside.host("Victim.agent"),
               "keeper": lambda: children(outside.runner())[0]}[whose]()
     assert is_running(victim)
-    attempts = {"kill", "ptrace", "environment_of", "memory_of", "limit_of"}
-    refused(outside, outside.attempt(
-        lang, *sorted(attempts - (NOT_IN_NODE if lang == "node" else set())), victim=victim))
+    attempts = {"kill", "ptrace", "environment_of", "memory_of", "copy_memory", "limit_of"}
+    refused(outside, outside.attempt(lang, *sorted(attempts - NOT_IN[lang]), victim=victim))
     assert is_running(victim)
     unharmed(outside)
 
@@ -240,10 +247,11 @@ def test_sockets_of_the_gateway(outside, lang, to):
 
 def test_the_attempts_are_real():
     """Without a sandbox they work."""
+    attempts = {"tcp", "tcp_listen", "udp", "unix_socket", "abstract_socket", "datagram_pair",
+                "read_file", "list_folder", "make_file", "remove_file", "environment_of",
+                "memory_of", "copy_memory", "shared_memory"}
     with staged(sandbox="off") as free:
-        for lang in ("python", "node"):
-            problems = free.attempt(lang, "tcp", "tcp_listen", "udp", "unix_socket",
-                                    "abstract_socket", "read_file", "list_folder", "make_file",
-                                    "remove_file", "environment_of", "memory_of")
+        for lang in LANGUAGES:
+            problems = free.attempt(lang, *sorted(attempts - NOT_IN[lang]))
             assert set(problems.values()) == {None}, problems
             assert UPSTREAM_SECRET in free.environments

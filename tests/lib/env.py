@@ -10,5 +10,7 @@ NODE_ROOT = TEST_ENV / "node"
 MCP_ROOT = TEST_ENV / "mcp"
 GATEWAY = BUILD / "agent-gateway"
 AGWCTL = BUILD / "agwctl"
+SANITIZED = GATEWAY.exists() and any(
+    sign in GATEWAY.read_bytes() for sign in (b"__asan_init", b"__tsan_init"))
 # Sanitizers and busy machines make everything slower, never faster.
 SLOW = float(os.environ.get("AGW_TEST_SLOW", "1"))

@@ -30,6 +30,7 @@ REFUSED_BY = {
     "ptrace": {"pid_namespace", "user_namespace", "seccomp", "landlock"},
     "environment_of": {"private_proc", "user_namespace", "landlock"},
     "memory_of": {"private_proc", "user_namespace", "landlock"},
+    "copy_memory": {"pid_namespace", "user_namespace", "seccomp", "landlock"},
     "limit_of": {"pid_namespace", "seccomp"},
     "user_namespace": {"seccomp"},
     "io_uring": {"seccomp"},
@@ -138,6 +139,16 @@ def environment_of(to):
 def memory_of(to):
     with open(f"/proc/{to['victim']}/mem", "rb") as one:
         one.read(0)
+
+
+def copy_memory(to):
+    """Nothing is there, but who gets as far as to be told that may look elsewhere."""
+    some = ctypes.create_string_buffer(8)
+    here = struct.pack("PN", ctypes.addressof(some), len(some))
+    there = struct.pack("PN", 0, len(some))
+    libc.process_vm_readv(to["victim"], here, 1, there, 1, 0)
+    if ctypes.get_errno() != errno.EFAULT:
+        raise OSError(ctypes.get_errno(), "")
 
 
 def limit_of(to):
