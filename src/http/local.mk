@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 libagw_a_SOURCES += \
+  src/http/acceptor.c src/http/acceptor.h \
   src/http/fcgi.c src/http/fcgi.h \
   src/http/pool.c src/http/pool.h \
   src/http/records.c src/http/records.h \

@@ -14,20 +14,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "http/acceptor.h"
 #include "http/refusal.h"
 #include "util/clock.h"
-#include "util/log.h"
 
 enum {
     EVENTS = 64,
-    ACCEPT_BATCH = 64,
     SWEEP_MS = 1000,
     RESERVE_MS = 1000,   /* how long a silent new connection counts as in use */
     PENDING_MS = 10,     /* how long a request waits for a thread */
-    GRACE_MS = 5,        /* how often a full process looks whether siblings take what comes */
-    GRACES_MAX = 40,     /* and how often before it refuses all the same */
-    BACK_OFF_MS = 100,   /* out of descriptors or memory */
-    COMPLAIN_MS = 5000,  /* and one line about it in so long */
     REFUSING_MS = 3000,
     LAST_WORDS_MS = 1000 /* when stopping: for requests that are about to arrive */
 };
@@ -44,10 +39,6 @@ struct conn {
     struct conn *next, *previous; /* among the waiting, or (next) the pending */
 };
 
-/* How the listening socket is watched. Shared sockets wake one process of many; when this
- * one is full, it must not be the one that is woken, and looks for leftovers itself. */
-enum listening { LISTEN_OFF, LISTEN_SHARED, LISTEN_FULL };
-
 struct waiter {
     struct waiter_options options;
     pthread_t thread;
@@ -59,11 +50,9 @@ struct waiter {
     int busy, reserved, timed;  /* timed: waiting ones that have a time limit */
     bool want_poke;             /* the waiter likes to know when a connection is returned */
 
-    enum listening listening;   /* waiter thread only, as the rest */
+    struct acceptor acceptor;   /* waiter thread only, as the rest */
     struct conn *pending, **pending_end; /* requests without a thread yet, oldest first */
-    int64_t accept_at;          /* next try after GRACE_MS or BACK_OFF_MS, 0 = none */
-    int graces;
-    int64_t sweep_at, stop_at, complained_at;
+    int64_t sweep_at, stop_at;
 };
 
 int conn_fd(const struct conn *conn)
@@ -79,8 +68,9 @@ static bool has_limit(const struct conn *c)
 /* With the lock held, as all until the next line of '='. */
 static void link_conn(struct waiter *w, struct conn *c, enum conn_state state)
 {
+    if (state != c->state) /* so the time of a refusal runs from its first step */
+        c->since = clock_mono_ms();
     c->state = state;
-    c->since = clock_mono_ms();
     c->previous = NULL;
     c->next = w->waiting;
     if (c->next != NULL)
@@ -175,12 +165,7 @@ static void refuse(struct waiter *w, struct conn *c)
         state = refusal_step(c->refusal, c->fd, w->options.overloaded, w->options.arg);
     pthread_mutex_lock(&w->lock);
     if (state == REFUSAL_MORE) {
-        int64_t since = c->since;
-        bool first = c->state != CONN_REFUSING;
-
         wait_for(w, c, CONN_REFUSING);
-        if (!first) /* its time runs from the first refusal */
-            c->since = since;
     } else if (state == REFUSAL_KEEP && !atomic_load(&w->stopping)) {
         refusal_free(&c->refusal);
         wait_for(w, c, CONN_IDLE);
@@ -256,26 +241,9 @@ static void conn_event(struct waiter *w, struct conn *c, uint32_t events)
         hand_out(w, c);
 }
 
-static void listen_as(struct waiter *w, enum listening how)
+static void take_new(void *arg, int fd, bool full)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = w};
-
-    if (how == w->listening)
-        return;
-    /* an exclusive registration cannot be modified */
-    if (w->listening != LISTEN_OFF)
-        epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, w->options.listen_fd, NULL);
-    w->listening = how;
-    event.events |= how == LISTEN_SHARED ? (uint32_t)EPOLLEXCLUSIVE : (uint32_t)EPOLLET;
-    if (how != LISTEN_OFF &&
-        epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->options.listen_fd, &event) != 0) {
-        w->listening = LISTEN_OFF;
-        w->accept_at = clock_mono_ms() + BACK_OFF_MS;
-    }
-}
-
-static void take_new(struct waiter *w, int fd, bool full)
-{
+    struct waiter *w = arg;
     struct conn *c = calloc(1, sizeof *c);
     char byte;
 
@@ -297,71 +265,17 @@ static void take_new(struct waiter *w, int fd, bool full)
     pthread_mutex_unlock(&w->lock);
 }
 
-static void accept_failed(struct waiter *w, int code)
+static bool has_no_room(void *arg)
 {
-    int64_t now = clock_mono_ms();
+    struct waiter *w = arg;
+    bool full;
 
-    if (now - w->complained_at >= COMPLAIN_MS) {
-        log_message(LOG_WARN, "http.accept_failed", "accept: %s", strerror(code));
-        w->complained_at = now;
-    }
-    listen_as(w, LISTEN_OFF);
-    w->accept_at = now + BACK_OFF_MS;
+    pthread_mutex_lock(&w->lock);
+    full = is_full(w);
+    pthread_mutex_unlock(&w->lock);
+    return full;
 }
 
-static bool accept_may_go_on(int code)
-{
-    return code == EINTR || code == ECONNABORTED || code == EPROTO;
-}
-
-/* Takes what has arrived. `leftovers`: also when full, to refuse what no sibling took. */
-static void accept_some(struct waiter *w, bool leftovers)
-{
-    for (int i = 0; i < ACCEPT_BATCH; i++) {
-        bool full;
-        int fd;
-
-        pthread_mutex_lock(&w->lock);
-        full = is_full(w);
-        pthread_mutex_unlock(&w->lock);
-        if (full && !leftovers)
-            return; /* make_up_mind() comes next */
-        fd = accept4(w->options.listen_fd, NULL, NULL, SOCK_CLOEXEC);
-        if (fd >= 0) {
-            take_new(w, fd, full);
-        } else if (!accept_may_go_on(errno)) {
-            if (errno != EAGAIN)
-                accept_failed(w, errno);
-            return;
-        }
-    }
-    if (w->listening == LISTEN_FULL) /* edge-triggered: nobody would tell of the rest */
-        w->accept_at = clock_mono_ms() + GRACE_MS;
-}
-
-/* Connections come and this process is full. */
-static void take_leftovers(struct waiter *w)
-{
-    struct siblings *siblings = w->options.siblings;
-
-    if (siblings != NULL && siblings_have_room(siblings) && w->graces++ < GRACES_MAX) {
-        siblings_wake(siblings);
-        w->accept_at = clock_mono_ms() + GRACE_MS;
-    } else {
-        w->graces = 0;
-        accept_some(w, true);
-    }
-}
-
-static void listen_event(struct waiter *w)
-{
-    if (w->listening == LISTEN_SHARED)
-        accept_some(w, false);
-    else if (w->listening == LISTEN_FULL && w->accept_at == 0)
-        take_leftovers(w);
-}
-
-/* Out of the siblings' way as soon as there is no room, back when there is. */
 static void make_up_mind(struct waiter *w, int64_t now)
 {
     bool full;
@@ -370,23 +284,7 @@ static void make_up_mind(struct waiter *w, int64_t now)
     full = is_full(w) || w->pending != NULL;
     w->want_poke = full; /* under the lock: no return goes unnoticed */
     pthread_mutex_unlock(&w->lock);
-    if (w->options.siblings != NULL)
-        siblings_set_room(w->options.siblings, w->options.slot,
-                          !full && w->listening != LISTEN_OFF);
-    if (full && w->listening == LISTEN_SHARED) {
-        listen_as(w, LISTEN_FULL);
-    } else if (!full && w->listening == LISTEN_FULL) {
-        w->accept_at = 0;
-        w->graces = 0;
-        listen_as(w, LISTEN_SHARED);
-    }
-    if (w->accept_at == 0 || now < w->accept_at)
-        return;
-    w->accept_at = 0;
-    if (w->listening == LISTEN_OFF)
-        listen_as(w, LISTEN_SHARED);
-    else
-        take_leftovers(w);
+    acceptor_turn(&w->acceptor, full, now);
 }
 
 /* Time limits; and new ones that stay silent do not keep others out. */
@@ -437,10 +335,7 @@ static bool wind_down(struct waiter *w, int64_t now)
     bool empty;
 
     if (w->stop_at == 0) {
-        if (w->options.siblings != NULL)
-            siblings_set_room(w->options.siblings, w->options.slot, false);
-        listen_as(w, LISTEN_OFF);
-        w->accept_at = 0;
+        acceptor_close(&w->acceptor);
         close_waiting(w, true);
         w->stop_at = now + LAST_WORDS_MS;
     }
@@ -456,7 +351,7 @@ static bool wind_down(struct waiter *w, int64_t now)
 
 static int timeout_of(struct waiter *w, int64_t now)
 {
-    int64_t at = w->accept_at;
+    int64_t at = w->acceptor.next_at;
     bool timed;
 
     pthread_mutex_lock(&w->lock);
@@ -478,20 +373,20 @@ static void *waiter_main(void *arg)
     struct waiter *w = arg;
     struct epoll_event events[EVENTS];
 
-    listen_as(w, LISTEN_SHARED);
+    acceptor_open(&w->acceptor);
     for (;;) {
         int n = epoll_wait(w->epoll_fd, events, EVENTS, timeout_of(w, clock_mono_ms()));
         int64_t now;
 
         for (int i = 0; i < n; i++) {
+            void *of = events[i].data.ptr;
             uint64_t count;
 
-            if (events[i].data.ptr == w)
-                listen_event(w);
-            else if (events[i].data.ptr == w->options.siblings)
-                listen_event(w); /* a full one sees connections that nobody takes */
-            else if (events[i].data.ptr != &w->event_fd)
-                conn_event(w, events[i].data.ptr, events[i].events);
+            /* siblings: a full one sees connections that nobody takes */
+            if (of == &w->acceptor || of == w->options.siblings)
+                acceptor_event(&w->acceptor);
+            else if (of != &w->event_fd)
+                conn_event(w, of, events[i].events);
             else if (read(w->event_fd, &count, sizeof count) < 0)
                 continue;
         }
@@ -537,6 +432,9 @@ int waiter_start(const struct waiter_options *options, struct waiter **waiter, s
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     w->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     w->pending_end = &w->pending;
+    w->acceptor = (struct acceptor){.listen_fd = options->listen_fd, .epoll_fd = w->epoll_fd,
+                                    .siblings = options->siblings, .slot = options->slot,
+                                    .has_no_room = has_no_room, .take = take_new, .arg = w};
     if (flags < 0 || fcntl(options->listen_fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
         w->epoll_fd < 0 || w->event_fd < 0 ||
         watch(w, w->event_fd, &w->event_fd, 0) != 0 ||
