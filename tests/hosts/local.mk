@@ -16,8 +16,8 @@ host_files = \
   tests/hosts/test_python_faults.py tests/hosts/test_python_loading.py \
   tests/hosts/test_python_samples.py tests/hosts/test_python_scenarios.py
 
-EXTRA_DIST += $(host_files) tests/cases/hosts/scenarios.yaml tests/lib/host_scenarios.py \
-  tests/lib/runner_peer.py
+EXTRA_DIST += $(host_files) tests/cases/hosts/scenarios.yaml tests/lib/host_play.py \
+  tests/lib/host_scenarios.py tests/lib/runner_peer.py
 
 .PHONY: check-hosts
 check-hosts: all

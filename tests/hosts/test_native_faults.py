@@ -8,26 +8,12 @@ import pytest
 
 import env
 import runner_peer
+from host_play import answer, is_idle, works
 from procs import wait_until
-
-
-def answer(host, stream=False, **scenario):
-    run = runner_peer.Run(host, scenario, stream)
-    last = run.play()
-    run.close()
-    return last, run
 
 
 def call(name, **more):
     return {"model": [{"tool_calls": [{"name": name}]}, {"content": "Fine."}], **more}
-
-
-def works(host):
-    assert answer(host, model=[{"content": "Fine."}])[0]["output"] == "Fine."
-
-
-def is_idle(host):
-    wait_until(lambda: host.ping()["runs"] == 0, runner_peer.LONG, "end of all runs")
 
 
 # ---- the client leaves ----
@@ -162,7 +148,7 @@ def test_an_agent_that_talks_without_end_waits_for_its_client(native_host):
     run = runner_peer.Run(host, {"attr": "babbling"}, True)
     run.begin()
     run.until(lambda: run.deltas)
-    works(host)
+    works(host, "agent")
     assert host.ping()["rss"] < 200 << 20
     run.close()
     is_idle(host)
@@ -257,7 +243,7 @@ def test_a_slow_listener_holds_its_stream_back_and_nobody_else(native_host):
     text = "x" * 8000  # 2000 chunks
     with concurrent.futures.ThreadPoolExecutor() as pool:
         slow = pool.submit(answer, host, attr="slow_reader", model=[{"content": text}])
-        works(host)
+        works(host, "agent")
         assert slow.result()[0]["output"] == "heard"
 
 

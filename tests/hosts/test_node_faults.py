@@ -9,26 +9,9 @@ import pytest
 
 import env
 import runner_peer
+from host_play import answer, is_idle, works
 from mcp_servers import NODE
 from procs import wait_until
-
-CALL = {"model": [{"content": "Fine."}], "attr": "poet"}
-
-
-def answer(host, stream=False, **scenario):
-    run = runner_peer.Run(host, scenario, stream)
-    last = run.play()
-    run.close()
-    return last, run
-
-
-def works(host):
-    assert answer(host, **CALL)[0]["output"] == "Fine."
-
-
-def is_idle(host):
-    wait_until(lambda: host.ping()["runs"] == 0, runner_peer.LONG, "end of all runs")
-
 
 OWN = """
 import OpenAI from "openai";
@@ -644,7 +627,8 @@ def test_a_node_that_is_too_old(directory):
 
 def test_a_stream_ends_with_its_last_chunk(node_scenes):
     def seconds():
-        run = runner_peer.Run(node_scenes, CALL, True)
+        scenario = {"attr": "poet", "model": [{"content": "Fine."}]}
+        run = runner_peer.Run(node_scenes, scenario, True)
         began = time.monotonic()
         run.play()
         run.close()

@@ -6,25 +6,9 @@ import pytest
 
 import env
 import runner_peer
+from host_play import answer, attrs, only
 
 AGENT = 'import { Agent } from "@openai/agents";\n'
-
-
-def only(catalog, severity="error"):
-    found = [d for d in catalog["diagnostics"] if d["severity"] == severity]
-    assert len(found) == 1, catalog
-    return found[0]
-
-
-def attrs(catalog):
-    return [(export["attr"], export["kind"]) for export in catalog["exports"]]
-
-
-def answer(host, **scenario):
-    run = runner_peer.Run(host, scenario)
-    last = run.play()
-    run.close()
-    return last, run
 
 
 # ---- exports ----

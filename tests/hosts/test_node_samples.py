@@ -1,14 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The sample agents in agents/ that are in JavaScript do what they are there to show."""
 import env
-import runner_peer
-
-
-def play(host, **scenario):
-    run = runner_peer.Run(host, scenario)
-    last = run.play()
-    run.close()
-    return last, run
+from host_play import answer
 
 
 def test_poet(node_host):
@@ -19,11 +12,11 @@ def test_poet(node_host):
         {"attr": "agent", "kind": "agent", "name": "Poet", "model": None,
          "tools": ["find_rhymes"], "handoffs": []}]
     poem = "The moon was bright,\nit shone all night."
-    last, run = play(host, messages=[{"role": "user", "content": "A poem, please"}], model=[
+    last, run = answer(host, messages=[{"role": "user", "content": "A poem, please"}], model=[
         {"tool_calls": [{"name": "find_rhymes", "arguments": {"word": "Night"}},
                         {"name": "find_rhymes", "arguments": {"word": "orange"}}]},
         {"content": poem, "when": {"last": "No rhyme with orange"}}])
     assert last["output"] == poem
     assert "light, sight, bright, flight" in str(run.requests[1]["messages"])
-    last, _ = play(host, model=[{"content": "line\n" * 9}])
+    last, _ = answer(host, model=[{"content": "line\n" * 9}])
     assert last["class"] == "output_guardrail" and "is_short" in last["message"]

@@ -7,25 +7,8 @@ import time
 import pytest
 
 import runner_peer
+from host_play import answer, is_idle, works
 from procs import wait_until
-
-CALL = {"model": [{"content": "Fine."}], "attr": "poet"}
-
-
-def answer(host, stream=False, **scenario):
-    run = runner_peer.Run(host, scenario, stream)
-    last = run.play()
-    run.close()
-    return last, run
-
-
-def works(host):
-    assert answer(host, **CALL)[0]["output"] == "Fine."
-
-
-def is_idle(host):
-    wait_until(lambda: host.ping()["runs"] == 0, runner_peer.LONG, "end of all runs")
-
 
 OWN = """
 import asyncio, sys, threading, time, os
@@ -683,7 +666,8 @@ def test_pong(python_scenes):
 def test_a_stream_ends_with_its_last_chunk(python_scenes):
     # The client of the SDK would wait a tenth of a second, each time, to use a connection again.
     def seconds():
-        run = runner_peer.Run(python_scenes, CALL, True)
+        scenario = {"attr": "poet", "model": [{"content": "Fine."}]}
+        run = runner_peer.Run(python_scenes, scenario, True)
         began = time.monotonic()
         run.play()
         run.close()

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-import runner_peer
+from host_play import answer
 
 HERE = pathlib.Path(__file__).parent
 MODEL = [
@@ -41,10 +41,8 @@ def message(given):
 
 
 def transcript(host, stream, model=MODEL):
-    run = runner_peer.Run(host, {"model": model, "messages": MESSAGES, "params": {
-        "temperature": 0.2, "max_tokens": 50}}, stream)
-    last = run.play()
-    run.close()
+    last, run = answer(host, stream, model=model, messages=MESSAGES,
+                       params={"temperature": 0.2, "max_tokens": 50})
     requests = [{**body, "messages": [message(one) for one in body["messages"]],
                  "tools": [tool(one) for one in body.get("tools", [])]} for body in run.requests]
     return {
