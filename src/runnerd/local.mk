@@ -18,7 +18,8 @@ libagw_a_SOURCES += \
   src/runnerd/kept.c src/runnerd/kept.h \
   src/runnerd/listing.c src/runnerd/listing.h \
   src/runnerd/memory.c src/runnerd/memory.h \
-  src/runnerd/module_opens.c src/runnerd/module_process.c src/runnerd/module_state.h \
+  src/runnerd/module_due.c src/runnerd/module_opens.c \
+  src/runnerd/module_process.c src/runnerd/module_state.h \
   src/runnerd/modules.c src/runnerd/modules.h \
   src/runnerd/node_channel.c src/runnerd/node_channel.h \
   src/runnerd/offer.c src/runnerd/offer.h \

@@ -9,7 +9,7 @@
 #include "util/clock.h"
 
 enum { DELAY_FIRST_MS = 200, DELAY_MAX_MS = 30000, HEALTHY_MS = 10000, OLD_DRAIN_MS = 900000,
-       IDLE_DRAIN_MS = 10000, PING_MS = 1000, RUNTIME_KEPT = 3, OLD_KEPT = 4,
+       PING_MS = 1000, RUNTIME_KEPT = 3, OLD_KEPT = 4,
        PACKAGES_TRIES = 8 };
 
 static struct problem_place place_of(const struct module *m)
@@ -38,12 +38,14 @@ void modules_suspect(const struct module *module, int64_t process)
         suspect(module->old[i], process);
 }
 
-/* It takes no more runs. Of those that finish theirs the eldest are ended when they become too
- * many; and only when not even that is fast enough is one waited for. */
-static void retire(struct module *m, struct host *host, int64_t within_ms)
+/* Of those that finish their runs the eldest are ended when they become too many; and only when
+ * not even that is fast enough is one waited for. */
+void module_process_retire(struct module *m, int64_t within_ms)
 {
     int count = 0;
 
+    if (m->host == NULL)
+        return;
     while (count < MODULES_OLD_MAX && m->old[count] != NULL)
         count++;
     for (int i = 0; i + OLD_KEPT <= count; i++)
@@ -53,8 +55,9 @@ static void retire(struct module *m, struct host *host, int64_t within_ms)
         count--;
         memmove(m->old, m->old + 1, (size_t)count * sizeof m->old[0]);
     }
-    m->old[count] = host;
-    host_drain(host, within_ms);
+    m->old[count] = m->host;
+    host_drain(m->host, within_ms);
+    m->host = NULL;
 }
 
 static void back_off(struct module_tries *tries)
@@ -107,10 +110,8 @@ static void load_failed(struct modules *table, struct module *m, bool may_help_t
     m->needs_load = may_help_to_try_again;
     if (may_help_to_try_again)
         back_off(&m->load);
-    if (m->host != NULL && host_has_network(m->host) && !m->network) {
-        retire(m, m->host, OLD_DRAIN_MS); /* it would have been replaced for that */
-        m->host = NULL;
-    }
+    if (m->host != NULL && host_has_network(m->host) && !m->network)
+        module_process_retire(m, OLD_DRAIN_MS); /* it would have been replaced for that */
     if (m->host == NULL && m->reviving == NULL && !module_process_can_revive(m))
         module_opens_refuse(table, m, MODULES_START_FAILED, module_process_error(m),
                             MODULES_WAIT_MS);
@@ -142,8 +143,7 @@ static void serve_by(struct module *m, struct host *host)
     struct problem_place place = place_of(m);
     bool cut;
 
-    if (m->host != NULL)
-        retire(m, m->host, OLD_DRAIN_MS);
+    module_process_retire(m, OLD_DRAIN_MS);
     m->host = host;
     json_decref(m->catalog);
     m->catalog = offer_take(host_catalog(host), &cut);
@@ -339,15 +339,6 @@ static void on_ended(void *arg, struct host *host, const char *why)
     modules_changed(the_table);
 }
 
-static int count_loads(const struct modules *table)
-{
-    int count = 0;
-
-    for (struct module *m = table->first; m != NULL; m = m->next)
-        count += m->loading != NULL;
-    return count;
-}
-
 /* NULL with the reason. */
 static struct host *start(const struct modules *table, struct module *m,
                           const struct found *files, struct err *e)
@@ -425,88 +416,10 @@ void module_process_stop_serving(struct module *m)
 void module_process_release(struct module *m)
 {
     module_process_stop_starting(m);
-    if (m->host != NULL)
-        retire(m, m->host, OLD_DRAIN_MS);
-    m->host = NULL;
-}
-
-/* ---- time ---- */
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t tick_hosts(struct module *m, int64_t now)
-{
-    int64_t next = INT64_MAX;
-
-    if (m->host != NULL)
-        next = earlier(next, host_tick(m->host, now));
-    if (m->loading != NULL)
-        next = earlier(next, host_tick(m->loading, now));
-    if (m->reviving != NULL)
-        next = earlier(next, host_tick(m->reviving, now));
-    for (int i = 0; i < MODULES_OLD_MAX; i++)
-        if (m->old[i] != NULL)
-            next = earlier(next, host_tick(m->old[i], now));
-    return next;
-}
-
-/* One that might not come back, when an edit with errors takes the place of its files, does not
- * go. */
-static int64_t stop_if_idle(struct modules *table, struct module *m, int64_t now)
-{
-    int64_t idle_ms = table->config->gateway.runner.idle_stop_ms, at;
-
-    if (m->host == NULL || idle_ms == 0 || !m->is_serving_kept ||
-        host_state(m->host) != HOST_READY || m->opens != NULL || host_runs(m->host) > 0)
-        return INT64_MAX;
-    at = host_idle_since(m->host) + idle_ms;
-    if (now < at)
-        return at;
-    retire(m, m->host, IDLE_DRAIN_MS);
-    m->host = NULL;
-    modules_changed(table);
-    return INT64_MAX;
-}
-
-static int64_t load_if_due(struct modules *table, struct module *m, int64_t now)
-{
-    if (!m->needs_load || m->loading != NULL)
-        return INT64_MAX;
-    if (now < m->load.retry_at)
-        return m->load.retry_at;
-    if (m->opens == NULL && count_loads(table) >= table->loads_max)
-        return INT64_MAX; /* the end of another one is an event */
-    module_process_load(table, m);
-    return now;
-}
-
-static int64_t revive_if_due(struct modules *table, struct module *m, int64_t now)
-{
-    bool is_due = m->host == NULL && (m->opens != NULL || m->needs_revival);
-
-    if (!is_due || m->reviving != NULL || !module_process_can_revive(m))
-        return INT64_MAX;
-    if (now < m->revival.retry_at)
-        return m->revival.retry_at;
-    module_process_revive(table, m);
-    return now;
+    module_process_retire(m, OLD_DRAIN_MS);
 }
 
 bool module_process_is_there(const struct module *m)
 {
     return m->host != NULL || m->loading != NULL || m->reviving != NULL || m->old[0] != NULL;
-}
-
-int64_t module_process_tick(struct modules *table, struct module *m, int64_t now)
-{
-    int64_t next = tick_hosts(m, now);
-
-    next = earlier(next, stop_if_idle(table, m, now));
-    if (table->is_draining || m->is_blocked || !m->is_wanted)
-        return next;
-    next = earlier(next, load_if_due(table, m, now));
-    return earlier(next, revive_if_due(table, m, now));
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Inside of runnerd/: what the files that keep modules ask of each other: the table (modules.c),
- * those who wait for a connection (module_opens.c), and processes (module_process.c).
+ * those who wait for a connection (module_opens.c), processes (module_process.c), and when
+ * something is to be done with them (module_due.c).
  */
 #ifndef AGW_RUNNERD_MODULE_STATE_H
 #define AGW_RUNNERD_MODULE_STATE_H
@@ -40,13 +41,18 @@ const char *module_process_error(const struct module *m);
 void module_process_stop_starting(struct module *m);
 /* Of all others, with their runs. */
 void module_process_stop_serving(struct module *m);
+/* The process that serves, if there is one, takes no more runs; it may finish those it has
+ * within so long. */
+void module_process_retire(struct module *m, int64_t within_ms);
 /* It offers nothing any more: its processes may finish their runs. */
 void module_process_release(struct module *m);
 bool module_process_is_there(const struct module *m);
-/* Does what is due; when there is more to do. */
-int64_t module_process_tick(struct modules *table, struct module *m, int64_t now);
-
 /* Makes the list an empty one. */
 void module_process_clear(json_t **problems);
+
+/* ---- module_due.c ---- */
+
+/* Does what is due; when there is more to do. */
+int64_t module_due_tick(struct modules *table, struct module *m, int64_t now);
 
 #endif

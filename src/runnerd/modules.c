@@ -289,7 +289,7 @@ int64_t modules_tick(struct modules *table, int64_t now)
 
     sweep(table);
     for (struct module *m = table->first; m != NULL; m = m->next) {
-        int64_t due = module_process_tick(table, m, now);
+        int64_t due = module_due_tick(table, m, now);
 
         next = due < next ? due : next;
     }
