@@ -5,18 +5,11 @@
 
 #include "ctl/doctor.h"
 #include "ctl/knock.h"
+#include "runner/link.h"
 #include "runner/wire.h"
 #include "util/clock.h"
 
 enum { ANSWER_MS = 5000 };
-
-static bool is_wanted(const struct config *config)
-{
-    for (size_t i = 0; i < config->agent_count; i++)
-        if (config->agents[i].kind == AGENT_SDK)
-            return true;
-    return config->gateway.discovery_path != NULL;
-}
 
 /* What it tells everybody who connects; a new reference. */
 static int list_of(const char *path, json_t **list, struct err *e)
@@ -65,7 +58,7 @@ void doctor_runner(struct doctor *d)
 
     if (d->config == NULL)
         return;
-    if (!is_wanted(d->config))
+    if (!link_wants(d->config))
         findings_add(d->findings, "runner", FINDING_OK, NULL,
                      "not needed: no discovery.path, and no agent of kind sdk");
     else if (list_of(path, &list, &e) != 0)

@@ -310,7 +310,7 @@ void link_on_change(struct link *link,
     link->arg = arg;
 }
 
-static bool wants_runner(const struct config *config)
+bool link_wants(const struct config *config)
 {
     for (size_t i = 0; i < config->agent_count; i++)
         if (config->agents[i].kind == AGENT_SDK)
@@ -320,7 +320,7 @@ static bool wants_runner(const struct config *config)
 
 int link_update(struct link *link, const struct config *config, struct err *e)
 {
-    bool wanted = wants_runner(config);
+    bool wanted = link_wants(config);
     int status = 0;
 
     pthread_mutex_lock(&link->lock);

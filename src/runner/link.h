@@ -25,8 +25,11 @@ void link_free(struct link **link);
 void link_on_change(struct link *link, void (*fn)(void *arg, const struct dropins *now,
                                                   const struct dropins *before), void *arg);
 
-/* Takes over what a new configuration says of the runner, and has the runner read it too. A
- * configuration with neither discovery.path nor an agent of kind sdk wants none. AGW_ENOMEM. */
+/* Whether a configuration wants a runner: it has discovery.path or an agent of kind sdk. */
+bool link_wants(const struct config *config);
+
+/* Takes over what a new configuration says of the runner, and has the runner read it too.
+ * AGW_ENOMEM. */
 int link_update(struct link *link, const struct config *config, struct err *e);
 
 /* What the runner listed last, with one more user; NULL: nothing yet. *serial (may be NULL)
@@ -34,7 +37,7 @@ int link_update(struct link *link, const struct config *config, struct err *e);
 struct dropins *link_dropins(struct link *link, uint64_t *serial);
 uint64_t link_serial(const struct link *link); /* without a lock */
 
-/* Whether a configuration wants the runner, and whether it is there. */
+/* Whether the configuration wants it (link_wants()), and whether it is there. */
 bool link_is_wanted(struct link *link);
 bool link_is_up(struct link *link);
 
