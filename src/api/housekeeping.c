@@ -5,6 +5,7 @@
 #include <malloc.h>
 
 #include "api/derive.h"
+#include "api/override_terms.h"
 #include "store/keys.h"
 #include "policy/budget.h"
 #include "util/clock.h"
@@ -20,18 +21,10 @@ static void complain(const char *what, const struct err *e)
 
 static void log_ended(const char *event, const struct override *o)
 {
-    char expired[CLOCK_TEXT_SIZE];
     struct log_line line;
 
     log_begin(&line, LOG_INFO, event);
-    log_str(&line, "override_id", o->id);
-    log_str(&line, "agent", o->pattern);
-    log_str(&line, "key_id", o->key_id);
-    log_str(&line, "reason", o->reason);
-    log_str(&line, "ticket", o->ticket);
-    if (o->max_uses > 0)
-        log_int(&line, "max_uses", o->max_uses);
-    log_str(&line, "expires_at", clock_format(o->expires_at, expired));
+    override_terms_log(&line, o);
     log_end(&line);
 }
 

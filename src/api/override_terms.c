@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Says whether somebody may ask for such a grant, and makes it. */
+/* Says whether somebody may ask for such a grant, makes it, and tells the log of it. */
 #include "api/override_terms.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "api/fields.h"
+#include "util/clock.h"
 #include "util/glob.h"
 #include "util/secret.h"
 
@@ -86,4 +87,18 @@ int override_terms_read(const json_t *body, const struct policy *policy,
         return err_set(e, AGW_EINTERNAL, "no randomness");
     snprintf(o->id, sizeof o->id, "ovr_%s", hex);
     return 0;
+}
+
+void override_terms_log(struct log_line *line, const struct override *o)
+{
+    char expires[CLOCK_TEXT_SIZE];
+
+    log_str(line, "override_id", o->id);
+    log_str(line, "agent", o->pattern);
+    log_str(line, "key_id", o->key_id);
+    log_str(line, "reason", o->reason);
+    log_str(line, "ticket", o->ticket);
+    if (o->max_uses > 0)
+        log_int(line, "max_uses", o->max_uses);
+    log_str(line, "expires_at", clock_format(o->expires_at, expires));
 }

@@ -8,24 +8,15 @@
 #include "api/outcome.h"
 #include "api/override_terms.h"
 #include "policy/budget.h"
-#include "util/clock.h"
 #include "util/log.h"
 
 static void log_override(const struct exchange *x, const char *event, const struct override *o)
 {
-    char expires[CLOCK_TEXT_SIZE];
     struct log_line line;
 
     log_begin(&line, LOG_INFO, event);
     log_str(&line, "request_id", x->request.id);
-    log_str(&line, "override_id", o->id);
-    log_str(&line, "agent", o->pattern);
-    log_str(&line, "key_id", o->key_id);
-    log_str(&line, "reason", o->reason);
-    log_str(&line, "ticket", o->ticket);
-    if (o->max_uses > 0)
-        log_int(&line, "max_uses", o->max_uses);
-    log_str(&line, "expires_at", clock_format(o->expires_at, expires));
+    override_terms_log(&line, o);
     log_str(&line, "by", x->key->id);
     log_end(&line);
 }
