@@ -145,13 +145,8 @@ static int record(const struct restore *r, struct store *store, struct err *e)
     int rc = db == NULL ? AGW_ESTORE : store_write_begin(store, db, e);
 
     row.detail = text;
-    if (rc == 0) {
-        rc = audit_rows_append(store, db, &row, 1, NULL, e);
-        if (rc == 0)
-            rc = store_write_commit(store, db, e);
-        else
-            store_write_rollback(store, db);
-    }
+    if (rc == 0)
+        rc = store_write_end(store, db, audit_rows_append(store, db, &row, 1, NULL, e), e);
     store_release(store, db);
     json_memory_free(text);
     json_decref(detail);

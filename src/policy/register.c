@@ -133,13 +133,10 @@ static void record(struct store *store, const struct audit_row *row)
     struct db *db = store_acquire(store, &problem);
     int status = db == NULL ? AGW_ESTORE : store_write_begin(store, db, &problem);
 
-    if (status == 0) {
-        status = audit_rows_append(store, db, row, 1, NULL, &problem);
-        if (status == 0)
-            status = store_write_commit(store, db, &problem);
-        else
-            store_write_rollback(store, db);
-    }
+    if (status == 0)
+        status = store_write_end(store, db,
+                                 audit_rows_append(store, db, row, 1, NULL, &problem),
+                                 &problem);
     if (db != NULL)
         store_release(store, db);
     if (status != 0)

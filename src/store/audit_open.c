@@ -72,17 +72,16 @@ static int count_of_process(struct db *db, const char *process, int64_t from, in
                             struct err *e)
 {
     sqlite3_stmt *statement = db_statement(db, "SELECT count(*)" OPEN_OF_PROCESS, e);
+    int64_t more;
     int status;
 
     if (statement == NULL)
         return AGW_ESTORE;
     sqlite3_bind_int64(statement, 1, from);
     db_bind_text(statement, 2, process);
-    status = db_step(db, statement, e);
-    if (status == 1)
-        *count += sqlite3_column_int64(statement, 0);
-    sqlite3_reset(statement);
-    return status < 0 ? status : 0;
+    status = db_row_number(db, statement, 0, &more, e);
+    *count += more;
+    return status;
 }
 
 int audit_rows_count_open(struct db *db, int64_t *running, int64_t *cut_off, struct err *e)
@@ -234,11 +233,7 @@ int audit_rows_close_unfinished(struct store *store,
         goto out;
     if (status != 0)
         goto out;
-    status = close_all_dead(&c, e);
-    if (status == 0)
-        status = store_write_commit(store, c.db, e);
-    else
-        store_write_rollback(store, c.db);
+    status = store_write_end(store, c.db, close_all_dead(&c, e), e);
     if (status == 0)
         *count = c.count;
 out:

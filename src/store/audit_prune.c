@@ -19,17 +19,12 @@ static int ask(struct db *db, const char *sql, int64_t bound, int64_t otherwise,
                int64_t *number, struct err *e)
 {
     sqlite3_stmt *statement = db_statement(db, sql, e);
-    int status;
 
     *number = otherwise;
     if (statement == NULL)
         return AGW_ESTORE;
     sqlite3_bind_int64(statement, 1, bound);
-    status = db_step(db, statement, e);
-    if (status == 1 && sqlite3_column_type(statement, 0) != SQLITE_NULL)
-        *number = sqlite3_column_int64(statement, 0);
-    sqlite3_reset(statement);
-    return status < 0 ? status : 0;
+    return db_row_number(db, statement, otherwise, number, e);
 }
 
 /* The rows before the first one, by seq, that is young enough to stay: times of neighbours may
@@ -153,10 +148,7 @@ static int announce(struct store *store, struct db *db, const struct audit_prune
         status = keys_carry_proofs(store, db, result->through.seq + 1, &carrier, &carried, e);
     if (status == 0 && anchor.seq < result->through.seq)
         status = audit_anchor_announce(store, db, &result->through, result->rows, order->by, e);
-    if (status == 0)
-        return store_write_commit(store, db, e);
-    store_write_rollback(store, db);
-    return status;
+    return store_write_end(store, db, status, e);
 }
 
 static int delete_rows(struct db *db, int64_t through, int64_t *removed, struct err *e)
@@ -182,11 +174,7 @@ static int remove_some(struct store *store, struct db *db, int64_t through,
     if (status != 0)
         return status;
     begun = clock_mono_us();
-    status = delete_rows(db, through, &removed, e);
-    if (status == 0)
-        status = store_write_commit(store, db, e);
-    else
-        store_write_rollback(store, db);
+    status = store_write_end(store, db, delete_rows(db, through, &removed, e), e);
     *held_us = clock_mono_us() - begun;
     if (*held_us / 1000 > result->longest_ms)
         result->longest_ms = *held_us / 1000;

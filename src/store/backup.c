@@ -169,14 +169,7 @@ bool backup_in_use(const char *path, pid_t *pid)
 
 static int raise_number(struct db *db, const char *name, int64_t number, struct err *e)
 {
-    sqlite3_stmt *statement =
-        db_statement(db, "UPDATE meta SET value = max(value, ?2) WHERE name = ?1", e);
-
-    if (statement == NULL)
-        return AGW_ESTORE;
-    db_bind_text(statement, 1, name);
-    sqlite3_bind_int64(statement, 2, number);
-    return db_step(db, statement, e);
+    return db_mark(db, "UPDATE meta SET value = max(value, ?1) WHERE name = ?2", number, name, e);
 }
 
 int backup_adopt(struct store *store, const struct backup_legacy *legacy, struct err *e)
@@ -190,10 +183,7 @@ int backup_adopt(struct store *store, const struct backup_legacy *legacy, struct
             status = raise_number(db, "time", legacy->time, e);
         if (status == 0)
             status = store_revision_bump(store, db, e);
-        if (status == 0)
-            status = store_write_commit(store, db, e);
-        else
-            store_write_rollback(store, db);
+        status = store_write_end(store, db, status, e);
     }
     store_release(store, db);
     return status;

@@ -10,17 +10,12 @@ static int find_generation(struct db *db, const char *hash, int64_t *generation,
 {
     sqlite3_stmt *statement =
         db_statement(db, "SELECT generation FROM configuration WHERE hash = ?", e);
-    int status;
 
     *generation = 0;
     if (statement == NULL)
         return AGW_ESTORE;
     db_bind_text(statement, 1, hash);
-    status = db_step(db, statement, e);
-    if (status == 1)
-        *generation = sqlite3_column_int64(statement, 0);
-    sqlite3_reset(statement);
-    return status < 0 ? status : 0;
+    return db_row_number(db, statement, 0, generation, e);
 }
 
 static int store_content(struct store *store, struct db *db, const struct configuration *c,
@@ -103,13 +98,8 @@ int configurations_accept(struct store *store, const char *origin,
     if (db == NULL)
         return AGW_ESTORE;
     status = store_write_begin(store, db, e);
-    if (status == 0) {
-        status = accept_in(store, db, origin, c, generation, e);
-        if (status == 0)
-            status = store_write_commit(store, db, e);
-        else
-            store_write_rollback(store, db);
-    }
+    if (status == 0)
+        status = store_write_end(store, db, accept_in(store, db, origin, c, generation, e), e);
     store_release(store, db);
     return status;
 }
@@ -119,17 +109,12 @@ int configurations_current(struct db *db, const char *origin, int64_t *generatio
 {
     sqlite3_stmt *statement = db_statement(
         db, "SELECT generation FROM configuration_current WHERE origin = ?", e);
-    int status;
 
     *generation = 0;
     if (statement == NULL)
         return AGW_ESTORE;
     db_bind_text(statement, 1, origin);
-    status = db_step(db, statement, e);
-    if (status == 1)
-        *generation = sqlite3_column_int64(statement, 0);
-    sqlite3_reset(statement);
-    return status < 0 ? status : 0;
+    return db_row_number(db, statement, 0, generation, e);
 }
 
 int configurations_at(struct db *db, const char *origin, int64_t at, int64_t *generation,
@@ -138,18 +123,13 @@ int configurations_at(struct db *db, const char *origin, int64_t at, int64_t *ge
     sqlite3_stmt *statement =
         db_statement(db, "SELECT generation FROM configuration_change WHERE origin = ?"
                          " AND at <= ? ORDER BY at DESC, id DESC LIMIT 1", e);
-    int status;
 
     *generation = 0;
     if (statement == NULL)
         return AGW_ESTORE;
     db_bind_text(statement, 1, origin);
     sqlite3_bind_int64(statement, 2, at);
-    status = db_step(db, statement, e);
-    if (status == 1)
-        *generation = sqlite3_column_int64(statement, 0);
-    sqlite3_reset(statement);
-    return status < 0 ? status : 0;
+    return db_row_number(db, statement, 0, generation, e);
 }
 
 int configurations_sources(struct db *db, int64_t generation, char **sources, struct err *e)

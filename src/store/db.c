@@ -274,17 +274,34 @@ int db_number(struct db *db, const char *sql, int64_t otherwise, int64_t *number
               struct err *e)
 {
     sqlite3_stmt *statement = db_statement(db, sql, e);
-    int status;
 
     *number = otherwise;
     if (statement == NULL)
         return AGW_ESTORE;
-    status = db_step(db, statement, e);
-    if (status == 1) {
-        *number = sqlite3_column_int64(statement, 0);
-        sqlite3_reset(statement);
-    }
+    return db_row_number(db, statement, otherwise, number, e);
+}
+
+int db_row_number(struct db *db, sqlite3_stmt *statement, int64_t otherwise, int64_t *number,
+                  struct err *e)
+{
+    int status = db_step(db, statement, e);
+
+    *number = status == 1 && sqlite3_column_type(statement, 0) != SQLITE_NULL
+                  ? sqlite3_column_int64(statement, 0)
+                  : otherwise;
+    sqlite3_reset(statement);
     return status < 0 ? status : 0;
+}
+
+int db_mark(struct db *db, const char *sql, int64_t number, const char *name, struct err *e)
+{
+    sqlite3_stmt *statement = db_statement(db, sql, e);
+
+    if (statement == NULL)
+        return AGW_ESTORE;
+    sqlite3_bind_int64(statement, 1, number);
+    db_bind_text(statement, 2, name);
+    return db_step(db, statement, e);
 }
 
 void db_set_busy_timeout(struct db *db, int64_t ms)

@@ -61,6 +61,14 @@ sqlite3 *db_handle(struct db *db);
 int db_number(struct db *db, const char *sql, int64_t otherwise, int64_t *number,
               struct err *e);
 
+/* The same of a statement whose bindings are set; it is reset. A NULL counts as no row. */
+int db_row_number(struct db *db, sqlite3_stmt *statement, int64_t otherwise, int64_t *number,
+                  struct err *e);
+
+/* Runs `sql`, a string literal, with a number as ?1 and a text as ?2: it changes the row that has
+ * the text as its name. */
+int db_mark(struct db *db, const char *sql, int64_t number, const char *name, struct err *e);
+
 /* Longest wait for a lock somebody outside the gate holds. */
 void db_set_busy_timeout(struct db *db, int64_t ms);
 

@@ -102,13 +102,8 @@ int dropin_problems_update(struct store *store, const struct dropin_list *list,
     if (u.db == NULL)
         return AGW_ESTORE;
     status = store_write_begin(store, u.db, e);
-    if (status == 0) {
-        status = update(&u, problems, count);
-        if (status == 0)
-            status = store_write_commit(store, u.db, e);
-        else
-            store_write_rollback(store, u.db);
-    }
+    if (status == 0)
+        status = store_write_end(store, u.db, update(&u, problems, count), e);
     store_release(store, u.db);
     for (size_t i = 0; i < count && status != 0; i++)
         problems[i].is_new = false;

@@ -48,10 +48,7 @@ int errors_ring_add(struct store *store, const struct error_entry *entries, int 
             status = add_one(db, &entries[i], e);
         if (status == 0)
             status = drop_oldest(db, e);
-        if (status == 0)
-            status = store_write_commit(store, db, e);
-        else
-            store_write_rollback(store, db);
+        status = store_write_end(store, db, status, e);
     }
     store_release(store, db);
     return status;

@@ -55,14 +55,7 @@ static int compare_ids(const void *a, const void *b)
 
 static int mark_removed(struct db *db, const char *id, int64_t now, struct err *e)
 {
-    sqlite3_stmt *statement =
-        db_statement(db, "UPDATE api_key SET removed_at = ? WHERE id = ?", e);
-
-    if (statement == NULL)
-        return AGW_ESTORE;
-    sqlite3_bind_int64(statement, 1, now);
-    db_bind_text(statement, 2, id);
-    return db_step(db, statement, e);
+    return db_mark(db, "UPDATE api_key SET removed_at = ? WHERE id = ?", now, id, e);
 }
 
 /* `ids` is sorted. Updating the row under the cursor does not move it: the id stays. */
@@ -252,13 +245,8 @@ int keys_note_used(struct store *store, const char *const *ids, const int64_t *a
     if (db == NULL)
         return AGW_ESTORE;
     status = store_write_begin(store, db, e);
-    if (status == 0) {
-        status = note_all(db, ids, at, count, e);
-        if (status == 0)
-            status = store_write_commit(store, db, e);
-        else
-            store_write_rollback(store, db);
-    }
+    if (status == 0)
+        status = store_write_end(store, db, note_all(db, ids, at, count, e), e);
     store_release(store, db);
     return status;
 }

@@ -118,10 +118,7 @@ static int run(struct store *store, struct change *c, int (*work)(struct change 
         status = work(c, arg, e);
         if (status == 0)
             status = bump(c, e);
-        if (status == 0)
-            status = store_write_commit(store, c->db, e);
-        else
-            store_write_rollback(store, c->db);
+        status = store_write_end(store, c->db, status, e);
     }
     if (c->db != NULL)
         store_release(store, c->db);
@@ -159,17 +156,10 @@ static int refuse_inheritance(struct change *c, struct err *e)
 
 int keys_make_room(struct db *db, const char *id, int64_t now, struct err *e)
 {
-    sqlite3_stmt *statement = db_statement(
-        db, "UPDATE api_key SET former_id = id, id = id || '#' || created_at || '-' ||"
-            " (SELECT value FROM meta WHERE name = 'keys'),"
-            " removed_at = CASE WHEN revoked_at IS NULL THEN coalesce(removed_at, ?1) END"
-            " WHERE id = ?2", e);
-
-    if (statement == NULL)
-        return AGW_ESTORE;
-    sqlite3_bind_int64(statement, 1, now);
-    db_bind_text(statement, 2, id);
-    return db_step(db, statement, e);
+    return db_mark(db, "UPDATE api_key SET former_id = id, id = id || '#' || created_at || '-' ||"
+                       " (SELECT value FROM meta WHERE name = 'keys'),"
+                       " removed_at = CASE WHEN revoked_at IS NULL"
+                       " THEN coalesce(removed_at, ?1) END WHERE id = ?2", now, id, e);
 }
 
 static int check_free(struct change *c, struct err *e)
@@ -398,13 +388,8 @@ int keys_retire(struct store *store, struct err *e)
     status = any_long_expired(db, before, e);
     if (status == 1) {
         status = store_write_begin(store, db, e);
-        if (status == 0) {
-            status = mark_long_expired(db, before, now, e);
-            if (status == 0)
-                status = store_write_commit(store, db, e);
-            else
-                store_write_rollback(store, db);
-        }
+        if (status == 0)
+            status = store_write_end(store, db, mark_long_expired(db, before, now, e), e);
     }
     store_release(store, db);
     return status;

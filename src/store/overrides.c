@@ -165,15 +165,6 @@ int overrides_list(struct db *db, int64_t now, int history, struct override_list
     return read_rows(db, statement, list, e);
 }
 
-/* Ends a write transaction by what came of it. */
-static int end_write(struct store *store, struct db *db, int status, struct err *e)
-{
-    if (status == 0)
-        return store_write_commit(store, db, e);
-    store_write_rollback(store, db);
-    return status;
-}
-
 static int insert(struct db *db, const struct override *o, struct err *e)
 {
     sqlite3_stmt *statement = db_statement(
@@ -236,7 +227,7 @@ int overrides_create(struct store *store, const struct override *o,
             status = audit_rows_append(store, db, &filled, 1, NULL, e);
         if (status == 0)
             status = store_revision_bump(store, db, e);
-        status = end_write(store, db, status, e);
+        status = store_write_end(store, db, status, e);
     }
     store_release(store, db);
     json_memory_free(terms);
@@ -319,7 +310,7 @@ int overrides_revoke(struct store *store, const char *id, const char *by,
         return AGW_ESTORE;
     status = store_write_begin(store, db, e);
     if (status == 0)
-        status = end_write(store, db, revoke(store, db, id, by, &filled, &o, e), e);
+        status = store_write_end(store, db, revoke(store, db, id, by, &filled, &o, e), e);
     if (status == 0 && revoked != NULL && usage_override(db, o.id, NULL, &o.uses, NULL) != 0)
         o.uses = -1; /* it is revoked all the same */
     if (status == 0 && revoked != NULL)
@@ -332,14 +323,8 @@ int overrides_revoke(struct store *store, const char *id, const char *by,
 
 static int mark_used_up(struct db *db, const struct override *o, struct err *e)
 {
-    sqlite3_stmt *statement =
-        db_statement(db, "UPDATE override SET used_up_at = ? WHERE id = ?", e);
-
-    if (statement == NULL)
-        return AGW_ESTORE;
-    sqlite3_bind_int64(statement, 1, o->used_up_at);
-    db_bind_text(statement, 2, o->id);
-    return db_step(db, statement, e);
+    return db_mark(db, "UPDATE override SET used_up_at = ? WHERE id = ?", o->used_up_at,
+                   o->id, e);
 }
 
 /* AGW_ENOTFOUND when another process has marked it, or it ended otherwise. */
@@ -375,7 +360,7 @@ int overrides_use_up(struct store *store, const struct override *o,
     filled.kind = "override.used_up";
     status = store_write_begin(store, db, e);
     if (status == 0)
-        status = end_write(store, db, use_up(store, db, o->id, &filled, e), e);
+        status = store_write_end(store, db, use_up(store, db, o->id, &filled, e), e);
     store_release(store, db);
     *marked = status == 0;
     return status == AGW_ENOTFOUND ? 0 : status;
@@ -392,14 +377,8 @@ int overrides_count_uses(struct db *db, struct override_list *list, struct err *
 
 static int mark_expired(struct db *db, const struct override *o, struct err *e)
 {
-    sqlite3_stmt *statement =
-        db_statement(db, "UPDATE override SET expired_at = ? WHERE id = ?", e);
-
-    if (statement == NULL)
-        return AGW_ESTORE;
-    sqlite3_bind_int64(statement, 1, o->expired_at);
-    db_bind_text(statement, 2, o->id);
-    return db_step(db, statement, e);
+    return db_mark(db, "UPDATE override SET expired_at = ? WHERE id = ?", o->expired_at,
+                   o->id, e);
 }
 
 /* Reads the due ones again under the gate: another process may have marked them. */
@@ -459,7 +438,7 @@ int overrides_expire(struct store *store, const struct audit_row *row,
     if (status == 1) {
         status = store_write_begin(store, db, e);
         if (status == 0)
-            status = end_write(store, db, expire_due(store, db, row, expired, e), e);
+            status = store_write_end(store, db, expire_due(store, db, row, expired, e), e);
         if (status != 0)
             override_list_clear(expired);
     }

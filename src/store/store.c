@@ -419,6 +419,14 @@ void store_write_rollback(struct store *store, struct db *db)
     gate_release(store->gate);
 }
 
+int store_write_end(struct store *store, struct db *db, int status, struct err *e)
+{
+    if (status == 0)
+        return store_write_commit(store, db, e);
+    store_write_rollback(store, db);
+    return status;
+}
+
 uint64_t store_revision(struct store *store)
 {
     return atomic_load_explicit(&store->shared->revision, memory_order_acquire);

@@ -45,6 +45,9 @@ int store_write_commit(struct store *store, struct db *db, struct err *e);
 int store_write_commit_then(struct store *store, struct db *db, void (*done)(void *arg),
                             void *arg, struct err *e);
 void store_write_rollback(struct store *store, struct db *db);
+/* The one or the other: commits what went well (`status` 0). `status`, or what became of the
+ * commit. */
+int store_write_end(struct store *store, struct db *db, int status, struct err *e);
 
 /* Calls fn(arg, db) after each checkpoint this process made, the gate still held: what it
  * reads is exact. One at a time; fn NULL takes it away. */

@@ -4,16 +4,6 @@
 
 #include "store/db.h"
 
-/* The one number of a statement whose bindings are set. */
-static int number(struct db *db, sqlite3_stmt *statement, int64_t *value, struct err *e)
-{
-    int status = db_step(db, statement, e);
-
-    *value = status == 1 ? sqlite3_column_int64(statement, 0) : 0;
-    sqlite3_reset(statement);
-    return status < 0 ? status : 0;
-}
-
 /* Only what runs leaves a row of this kind. */
 int usage_requests(struct db *db, const char *key_id, int64_t day, int64_t *count,
                    struct err *e)
@@ -28,7 +18,7 @@ int usage_requests(struct db *db, const char *key_id, int64_t day, int64_t *coun
     db_bind_text(statement, 1, key_id);
     sqlite3_bind_int64(statement, 2, day * USAGE_DAY_MS);
     sqlite3_bind_int64(statement, 3, (day + 1) * USAGE_DAY_MS);
-    return number(db, statement, count, e);
+    return db_row_number(db, statement, 0, count, e);
 }
 
 /* As a floating-point sum: providers may report what no integer holds when added up. */
@@ -43,7 +33,7 @@ int usage_tokens(struct db *db, const char *key_id, int64_t day, int64_t *count,
         return AGW_ESTORE;
     sqlite3_bind_int64(statement, 1, day);
     db_bind_text(statement, 2, key_id);
-    return number(db, statement, count, e);
+    return db_row_number(db, statement, 0, count, e);
 }
 
 int usage_override(struct db *db, const char *override_id, const struct usage_before *before,
@@ -59,7 +49,7 @@ int usage_override(struct db *db, const char *override_id, const struct usage_be
     db_bind_text(statement, 1, override_id);
     sqlite3_bind_int64(statement, 2, before != NULL && before->seq > 0 ? before->seq : INT64_MAX);
     sqlite3_bind_int64(statement, 3, before != NULL && before->seq == 0 ? before->at : INT64_MAX);
-    return number(db, statement, count, e);
+    return db_row_number(db, statement, 0, count, e);
 }
 
 int usage_list(struct db *db, const struct usage_filter *filter, json_t **rows, struct err *e)

@@ -249,7 +249,8 @@ AUDITED = [
     ("requests of the dead are closed twice", "src/store/audit_open.c",
      "e.kind = 'end'", "e.kind = 'nothing'", OPEN),
     ("closing the dead's requests is not committed", "src/store/audit_open.c",
-     "status = store_write_commit(store, c.db, e);", "store_write_rollback(store, c.db);", OPEN),
+     "status = store_write_end(store, c.db, close_all_dead(&c, e), e);",
+     "status = close_all_dead(&c, e);\n    store_write_rollback(store, c.db);", OPEN),
     ("the dead are not forgotten", "src/store/audit_open.c",
      "status = forget(c->db, dead.process, e);",
      'status = forget(c->db, dead.process[0] ? "" : "-", e);\n        if (status == 0) break;',
@@ -274,7 +275,7 @@ STORED = [
     ("a new override reaches nobody", "src/store/overrides.c",
      """        if (status == 0)
             status = store_revision_bump(store, db, e);
-        status = end_write(""", "        status = end_write(", OVERRIDES),
+        status = store_write_end(""", "        status = store_write_end(", OVERRIDES),
     ("a revocation reaches nobody", "src/store/overrides.c",
      "return status == 0 ? store_revision_bump(store, db, e) : status;", "return status;",
      OVERRIDES),
