@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Hosts of modules, each with the runner and the gateway played by tests/lib/runner_peer.py."""
+import contextlib
+import itertools
 import pathlib
 import shutil
 import subprocess
@@ -27,26 +29,51 @@ def directory():
     shutil.rmtree(path)
 
 
+@pytest.fixture(params=["python", "node", "native"])
+def any_language(request):
+    return request.param
+
+
+@pytest.fixture
+def scenes(request, any_language):
+    """The host with the module Scenes in that language."""
+    return request.getfixturevalue(f"{any_language}_scenes")
+
+
+@pytest.fixture(params=["python", "node"])
+def language(request):
+    """Those that there is an SDK for."""
+    return request.param
+
+
+@pytest.fixture
+def sdk_host(request, language):
+    """python_host or node_host, which are called alike."""
+    return request.getfixturevalue(f"{language}_host")
+
+
+def write(folder, files):
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
 @pytest.fixture
 def python_host(directory):
     """Starts hosts for texts of agent.py or for folders; all end with the test."""
-    hosts = []
+    numbers = itertools.count()
+    with contextlib.ExitStack() as hosts:
+        def start(source, name="agent.py", files=None, before=(), **more):
+            folder = source
+            if not isinstance(source, pathlib.Path):
+                folder = directory / "agents" / f"Agent{next(numbers)}"
+                write(folder, {name: source, **(files or {})})
+            host = hosts.enter_context(runner_peer.Host([*before, *PYTHON], directory))
+            host.start(folder / name, **more)
+            return host
 
-    def start(source, before=(), **more):
-        if isinstance(source, pathlib.Path):
-            path = source / "agent.py"
-        else:
-            path = directory / "agents" / f"Agent{len(hosts)}" / "agent.py"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(source)
-        host = runner_peer.Host([*before, *PYTHON], directory)
-        hosts.append(host)
-        host.start(path, **more)
-        return host
-
-    yield start
-    for host in hosts:
-        host.stop()
+        yield start
 
 
 @pytest.fixture(scope="module")
@@ -62,28 +89,22 @@ def python_scenes():
 @pytest.fixture
 def node_host(directory):
     """Starts hosts for texts of agent.mjs (or another name) or for folders."""
-    hosts = []
+    numbers = itertools.count()
+    with contextlib.ExitStack() as hosts:
+        def start(source, name="agent.mjs", files=None, before=(), **more):
+            folder = directory / "agents" / f"Agent{next(numbers)}"
+            if isinstance(source, pathlib.Path):
+                shutil.copytree(source, folder, symlinks=True)
+            else:
+                write(folder, {name: source})
+            write(folder, files or {})
+            if not (folder / "node_modules").exists():
+                (folder / "node_modules").symlink_to(NODE_MODULES)
+            host = hosts.enter_context(runner_peer.NodeHost([*before, *NODE], folder))
+            host.start(folder / name, **more)
+            return host
 
-    def start(source, name="agent.mjs", files=None, before=(), **more):
-        folder = directory / "agents" / f"Agent{len(hosts)}"
-        if isinstance(source, pathlib.Path):
-            shutil.copytree(source, folder, symlinks=True)
-        else:
-            folder.mkdir(parents=True)
-            (folder / name).write_text(source)
-        for other, text in (files or {}).items():
-            (folder / other).parent.mkdir(parents=True, exist_ok=True)
-            (folder / other).write_text(text)
-        if not (folder / "node_modules").exists():
-            (folder / "node_modules").symlink_to(NODE_MODULES)
-        host = runner_peer.NodeHost([*before, *NODE], folder)
-        hosts.append(host)
-        host.start(folder / name, **more)
-        return host
-
-    yield start
-    for host in hosts:
-        host.stop()
+        yield start
 
 
 @pytest.fixture(scope="module")
@@ -121,17 +142,13 @@ def build_agent():
 @pytest.fixture
 def native_host(directory, build_agent):
     """Starts hosts for folders of tests/hosts/native; all end with the test."""
-    hosts = []
+    with contextlib.ExitStack() as hosts:
+        def start(name, before=(), **more):
+            host = hosts.enter_context(runner_peer.Host([*before, *NATIVE], directory))
+            host.start(build_agent(AGENTS / "native" / name), **more)
+            return host
 
-    def start(name, before=(), **more):
-        host = runner_peer.Host([*before, *NATIVE], directory)
-        hosts.append(host)
-        host.start(build_agent(AGENTS / "native" / name), **more)
-        return host
-
-    yield start
-    for host in hosts:
-        host.stop()
+        yield start
 
 
 @pytest.fixture(scope="module")

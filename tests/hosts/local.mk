@@ -8,13 +8,13 @@ host_files = \
   tests/hosts/python/Scenes/agent.py tests/hosts/python/Scenes/helper.py \
   tests/hosts/native/Door/agent.c tests/hosts/native/Faults/agent.c tests/hosts/native/Scenes/agent.c \
   tests/hosts/native/Twin/agent.c \
-  tests/hosts/test_install_agent_deps.py \
+  tests/hosts/test_faults.py tests/hosts/test_install_agent_deps.py \
+  tests/hosts/test_loading.py tests/hosts/test_modules.py \
   tests/hosts/test_native_faults.py tests/hosts/test_native_loading.py \
-  tests/hosts/test_native_scenarios.py \
   tests/hosts/test_node_faults.py tests/hosts/test_node_loading.py \
-  tests/hosts/test_node_samples.py tests/hosts/test_node_scenarios.py \
+  tests/hosts/test_node_samples.py \
   tests/hosts/test_python_faults.py tests/hosts/test_python_loading.py \
-  tests/hosts/test_python_samples.py tests/hosts/test_python_scenarios.py
+  tests/hosts/test_python_samples.py tests/hosts/test_scenarios.py
 
 EXTRA_DIST += $(host_files) tests/cases/hosts/scenarios.yaml tests/lib/host_play.py \
   tests/lib/host_scenarios.py tests/lib/runner_peer.py

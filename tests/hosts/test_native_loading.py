@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""agent.c becomes agent.so by contrib/build-agent, and its host says what is in it or what is wrong."""
+"""contrib/build-agent makes agent.so of agent.c, and its host says what is in it or is wrong."""
 import os
 import re
 import subprocess

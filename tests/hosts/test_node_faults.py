@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs that are cancelled, hang, crash, flood and lie: the Node.js host and other runs live on."""
-import concurrent.futures
+"""What agents in JavaScript alone do: to their process, to who waits for them, with clients."""
 import json
 import re
 import time
@@ -11,11 +10,10 @@ import env
 import runner_peer
 from host_play import answer, is_idle, works
 from mcp_servers import NODE
-from procs import wait_until
 
 OWN = """
 import OpenAI from "openai";
-import { Agent, MCPServerStdio, Runner, run, tool } from "@openai/agents";
+import { Agent, Runner, run, tool } from "@openai/agents";
 import { useGatewayTool, callGatewayTool, gatewayContext } from "agent_gateway";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
@@ -24,9 +22,9 @@ export const poet = new Agent({ name: "Poet" });
 """
 
 
-def with_tool(code, options=""):
+def with_tool(code):
     return OWN + f"""
-const own = tool({{ name: "own", description: "", parameters: nothing, {options}
+const own = tool({{ name: "own", description: "", parameters: nothing,
   async execute(args, context, details) {{ {code} }} }});
 export const agent = new Agent({{ name: "A", tools: [own] }});
 """
@@ -36,45 +34,6 @@ USES_TOOL = [{"tool_calls": [{"name": "own"}]}, {"content": "Done."}]
 
 
 # ---- the client leaves ----
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_cancelling_ends_run_and_model_call(node_scenes, stream):
-    reply = {"content": "Roses are red.", "hang_after": 3} if stream else {"silent": True}
-    run = runner_peer.Run(node_scenes, {"attr": "poet", "model": [reply]}, stream)
-    run.begin()
-    run.until(lambda: run.requests and (run.deltas or not stream))
-    run.lines.send({"t": "run.cancel", "reason": "client_gone"})
-    last = run.go_on()
-    assert (last["t"], last["class"], last["status"]) == ("run.error", "cancelled", 499), last
-    with pytest.raises(runner_peer.Gone):
-        run.until(lambda: len(run.cancelled) > 1)
-    assert len(run.cancelled) == 1
-    run.close()
-    is_idle(node_scenes)
-    works(node_scenes)
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_closing_the_connection_is_cancelling(node_scenes, stream):
-    reply = {"content": "Roses are red.", "hang_after": 3} if stream else {"silent": True}
-    run = runner_peer.Run(node_scenes, {"attr": "poet", "model": [reply]}, stream)
-    run.begin()
-    run.until(lambda: run.requests)
-    run.close()
-    is_idle(node_scenes)
-    works(node_scenes)
-
-
-def test_a_tool_that_does_not_want_to_be_cancelled_is_not_waited_for(node_scenes):
-    run = runner_peer.Run(node_scenes, {"attr": "blocking", "model": [
-        {"tool_calls": [{"name": "stubborn"}]}]})
-    run.begin()
-    run.until(lambda: run.checks)
-    run.lines.send({"t": "run.cancel", "reason": "client_gone"})
-    assert run.go_on(20)["class"] == "cancelled"
-    run.close()
-    is_idle(node_scenes)
-
 
 def test_tools_are_told_with_a_signal(node_host):
     host = node_host(with_tool("""
@@ -92,36 +51,7 @@ def test_tools_are_told_with_a_signal(node_host):
         pass
 
 
-def test_the_deadline_ends_a_run(node_scenes):
-    run = runner_peer.Run(node_scenes, {"attr": "poet", "model": [{"silent": True}]},
-                          deadline_ms=300)
-    last = run.play()
-    assert (last["class"], last["status"], last["code"]) == ("cancelled", 504, "timeout")
-    run.close()
-
-
-def test_a_connection_that_is_closed_unused(node_scenes):
-    for _ in range(20):
-        node_scenes.open().close()
-    is_idle(node_scenes)
-    works(node_scenes)
-
-
 # ---- hangs and crashes ----
-
-def test_a_busy_loop_stops_the_heartbeat(node_scenes):
-    run = runner_peer.Run(node_scenes, {"attr": "blocking", "model": [
-        {"tool_calls": [{"name": "blocks", "arguments": {"seconds": 2}}]}, {"content": "Ok."}]})
-    times = []
-    run.before["hb"] = lambda _: times.append(time.monotonic())
-    run.begin()
-    run.until(lambda: run.checks)
-    start = time.monotonic()
-    run.until(lambda: run.done)
-    assert not [at for at in times if 0.5 < at - start < 1.9], times
-    assert run.go_on()["output"] == "Ok."
-    run.close()
-
 
 def test_waiting_does_not_stop_the_heartbeat(node_host):
     host = node_host(with_tool("await sleep(2000); return 'ok';"))
@@ -141,45 +71,6 @@ def test_a_module_that_ends_its_process(node_host, code):
     with pytest.raises(runner_peer.Gone):
         answer(host, model=USES_TOOL)
     assert host.process.wait(30) < 0
-
-
-RAISES = ["throw new Error('private words')", "throw 'private words'", "throw null",
-          "throw undefined", "throw { name: 'private words' }", "process.exit(5)",
-          "throw new DOMException('private words', 'AbortError')", "return null.private",
-          "throw Object.assign(new Error('private words'), { stack: 7, status: 200 })",
-          "throw Object.defineProperty({}, 'stack', { get() { throw new Error('private'); } })",
-          "await Promise.any([])"]
-# Beside the run: Node.js would end the process.
-BESIDE = ["setTimeout(() => { throw new Error('private words'); }, 1); await sleep(1e8)",
-          "queueMicrotask(() => { throw new Error('private words'); }); await sleep(1e8)",
-          "setImmediate(() => process.exit(9)); await sleep(1e8)"]
-WHERE = {
-    "run": "export const agent_N = { async run() { BODY } };\n",
-    "instructions": "export const agent_N = new Agent({ name: 'A', instructions: "
-                    "async () => { BODY } });\n",
-    "guardrail": "export const agent_N = new Agent({ name: 'A', inputGuardrails: [{ name: 'g', "
-                 "async execute() { BODY } }] });\n",
-}
-RAISING = [(where, code) for where in WHERE for code in RAISES] + \
-    [(where, code) for where in ("run", "instructions") for code in BESIDE]
-
-
-def test_errors_everywhere(node_host):
-    text = OWN
-    for number, (where, code) in enumerate(RAISING):
-        text += WHERE[where].replace("_N", f"_{number}").replace("BODY", code)
-    host = node_host(text)
-    for number, case in enumerate(RAISING):
-        for stream in (False, True):
-            try:
-                last, _ = answer(host, stream, attr=f"agent_{number}",
-                                 model=[{"content": "Hi", "repeat": True}])
-            except TimeoutError:
-                raise AssertionError(case) from None
-            assert last["t"] == "run.error", (case, stream, last)
-            assert last["class"] in ("internal", "user_error"), (case, stream, last)
-            assert last["status"] == 500 and "private" not in json.dumps(last), (case, last)
-    works(host)
 
 
 def test_a_hook_that_fails(node_host):
@@ -217,31 +108,6 @@ def test_what_would_end_the_process_ends_nothing(node_host, code):
 
 # ---- floods ----
 
-def test_endless_prints_are_cut_and_nothing_breaks(node_host):
-    host = node_host(OWN + """
-export const agent = { run() {
-  for (let i = 0; i < 200; i++) console.log("x".repeat(100000));
-  for (let i = 0; i < 200000; i++) console.error("short");
-  for (let i = 0; i < 100; i++) process.stdout.write("no end".repeat(1000));
-  return "done";
-} };
-""")
-    last, run = answer(host)
-    assert last["output"] == "done"
-    assert sum(len(message["message"]) for message in run.logs) < 8 << 20
-    assert any("were dropped" in message["message"] for message in run.logs)
-    works(host)
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_over_the_limit(node_host, stream):
-    host = node_host(OWN + "export const agent = { run: () => 'x'.repeat(20 << 20) };\n")
-    last, run = answer(host, stream)
-    assert last["t"] == "run.error" and last["class"] == "internal", str(last)[:500]
-    assert "too long" in last["message"]
-    works(host)
-
-
 def test_who_does_not_read_is_waited_for(node_host):
     host = node_host(OWN + """
 export const agent = { async *run() { for (;;) yield "x".repeat(1 << 20); } };
@@ -261,14 +127,6 @@ export const agent = { async *run() { for (;;) yield "x".repeat(1 << 20); } };
     works(host)
 
 
-def test_a_question_over_the_limit(node_host):
-    host = node_host(OWN + "export const agent = new Agent({ name: 'A', "
-                           "instructions: 'ä'.repeat(10 << 20) });\n")
-    last, _ = answer(host)
-    assert (last["class"], last["status"], last["code"]) == ("upstream", 413, "request_too_large")
-    works(host)
-
-
 @pytest.mark.parametrize("text", [
     "\\0", "\\ud800", "\\\\u0000 \\\\\\0", "ends\\ud83d", "\\u0001\\x7f"])
 def test_what_json_lines_cannot_say_is_replaced(node_host, text):
@@ -280,58 +138,7 @@ def test_what_json_lines_cannot_say_is_replaced(node_host, text):
         assert not stream or run.text() == last["output"]
 
 
-@pytest.mark.parametrize("junk", [b"no json\n", b"[1]\n", b"\xff\xfe\n", b"{" * 100000 + b"\n",
-                                  b"x" * (17 << 20)])
-def test_what_is_not_the_wire_ends_the_run_alone(node_scenes, junk):
-    run = runner_peer.Run(node_scenes, {"attr": "poet", "model": [{"silent": True}]})
-    run.begin()
-    run.until(lambda: run.requests)
-    try:
-        run.lines.sock.sendall(junk)
-    except ConnectionError:
-        pass
-    with pytest.raises(runner_peer.Gone):
-        run.go_on()
-    is_idle(node_scenes)
-    works(node_scenes)
-
-
-def test_unknown_messages_and_fields_are_ignored(node_scenes):
-    run = runner_peer.Run(node_scenes, {"attr": "poet", "model": [{"content": "Hi"}]}, odd=[1])
-    run.lines.send({"t": "news", "of": "tomorrow"})
-    run.lines.send({"t": "llm.chunk", "id": 77, "data": {}})
-    assert run.play()["output"] == "Hi"
-    run.close()
-
-
-def test_another_version_of_the_wire(node_scenes):
-    lines = runner_peer.Lines(node_scenes.open())
-    lines.send({"t": "hello", "v": 2})
-    while (message := lines.receive())["t"] != "run.error":
-        pass
-    assert message["code"] == "wire_version"
-    lines.sock.close()
-    is_idle(node_scenes)
-
-
 # ---- many ----
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_hundred_runs_at_once(node_scenes, stream):
-    def one(index):
-        scenario = {"messages": [{"role": "user", "content": f"I am {index}."}], "model": [
-            {"tool_calls": [{"name": "add", "arguments": {"a": index, "b": 1000}}]},
-            {"content": f"It is {index + 1000}.", "when": {"last": str(index + 1000)}}]}
-        run = runner_peer.Run(node_scenes, scenario, stream)
-        last = run.play(120)
-        run.close()
-        assert f"I am {index}." in json.dumps(run.requests[1])
-        return last["output"]
-
-    with concurrent.futures.ThreadPoolExecutor(100) as pool:
-        assert list(pool.map(one, range(100))) == [f"It is {n + 1000}." for n in range(100)]
-    is_idle(node_scenes)
-
 
 def test_memory_does_not_grow_with_runs(node_host):
     """What is in use once the collector has been made to work: it works when it wants to, so the
@@ -398,62 +205,7 @@ def test_clients_that_agents_build_themselves(node_host, name):
         assert bool(run.cancelled) == (name == "Patient")
 
 
-def test_errors_of_the_upstream_reach_own_clients_at_once(node_host):
-    host = node_host(OWN + "export const agent = { async run({ messages }) { return "
-                           f"{ASK.replace('OPTIONS', '').replace('MORE', '')}; }} }};\n")
-    error = {"status": 429, "headers": {"retry-after": "30"},
-             "body": {"message": "Slow down.", "type": "rate_limit_error", "code": "slow"}}
-    began = time.monotonic()
-    last, run = answer(host, model=[{"error": error, "repeat": True}])
-    assert (last["class"], last["status"], last["code"]) == ("upstream", 429, "slow"), last
-    assert last["retry_after"] == 30
-    # The gateway has retried; a client that does so too would wait for half a minute.
-    assert len(run.requests) == 1 and time.monotonic() - began < 25
-
-
-def test_code_that_outlives_its_run_can_ask_nothing(node_host):
-    host = node_host(OWN + """
-let said = "";
-export const agent = { run({ messages }) {
-  if (said) return said;
-  setTimeout(async () => {
-    try {
-      await new OpenAI({ maxRetries: 0 }).chat.completions.create({ model: "x", messages });
-    } catch (error) {
-      said = `${error.cause ?? error}`;
-    }
-  }, 300);
-  return "";
-} };
-""")
-    answer(host)
-    is_idle(host)
-    last = wait_until(lambda: answer(host)[0]["output"], 60, "answer of the timer")
-    assert "run has ended" in last, last
-
-
 # ---- what the gateway refuses ----
-
-@pytest.mark.parametrize("option", ["session: new MemorySession()", "conversationId: 'c'",
-                                    "previousResponseId: 'r'"])
-def test_sessions_are_refused(node_host, option):
-    host = node_host(OWN + f"""
-import {{ MemorySession }} from "@openai/agents";
-export const agent = {{ run: () => run(poet, "Hi", {{ {option} }}) }};
-""")
-    last, _ = answer(host, model=[{"content": "Hi"}])
-    assert last["class"] == "user_error" and last["status"] == 500
-    assert "keeps no conversations" in last["message"] and option.split(":")[0] in last["message"]
-
-
-def test_runs_in_runs_are_held_to_the_limits(node_host):
-    host = node_host(with_tool("return 'more';").replace("agent = new", "loop = new") + """
-export const agent = { run: () => new Runner().run(loop, "Hi", { maxTurns: 1000 }) };
-""")
-    last, run = answer(host, limits={"max_turns": 3},
-                       model=[{"tool_calls": [{"name": "own"}], "repeat": True}])
-    assert last["class"] == "max_turns" and len(run.requests) == 3
-
 
 def test_the_model_is_the_gateways(node_host):
     host = node_host(OWN + """
@@ -471,16 +223,6 @@ export const agent = new Agent({ name: "A", model: "gpt-5", tools: [ask,
     assert last["output"] == "Done.", last
     assert [body["model"] for body in run.requests] == [
         "chosen", "chosen", "of-the-runner", "chosen", "chosen", "chosen"]
-
-
-def test_a_tool_that_wants_an_approval(node_host):
-    host = node_host(with_tool("return 'launched';", "needsApproval: true,"))
-    for stream in (False, True):
-        last, run = answer(host, stream, model=USES_TOOL)
-        assert (last["class"], last["status"], last["code"]) == (
-            "approval", 500, "approval_required"), last
-        assert "the tool own needs an approval" in last["message"] and not run.checks
-        assert "take needsApproval away" in last["message"]
 
 
 def test_a_failing_agent_in_a_tool_is_a_failing_tool(node_host):
@@ -511,104 +253,7 @@ export const agent = { async run() {
     assert last["class"] == "internal" and "not yours" in json.dumps(run.logs)
 
 
-# ---- MCP servers of the agent's own ----
-
-SERVER = """
-import readline from "node:readline";
-const tools = [{ name: "read_note", description: "Reads.", inputSchema: { type: "object",
-  properties: { name: { type: "string" } }, required: ["name"] } }];
-function result({ method, params }) {
-  if (method === "initialize") return { protocolVersion: params.protocolVersion,
-    capabilities: { tools: {} }, serverInfo: { name: "notes", version: "1" } };
-  if (method === "tools/list") return { tools };
-  if (params.arguments.name === "crash") process.exit(1);
-  return { content: [{ type: "text", text: `note ${params.arguments.name}` }] };
-}
-readline.createInterface({ input: process.stdin }).on("line", (line) => {
-  const message = JSON.parse(line);
-  if (message.id !== undefined) console.log(JSON.stringify({ jsonrpc: "2.0", id: message.id,
-    result: result(message) }));
-});
-"""
-
-
-NOTED = """
-const server = () => new MCPServerStdio({ name: "notes", command: process.execPath,
-  args: [new URL("server.mjs", import.meta.url).pathname] });
-"""
-
-
-def test_an_mcp_server_that_dies_is_started_anew(node_host):
-    host = node_host(OWN + NOTED + "export const agent = new Agent({ name: 'A', "
-                                   "mcpServers: [server()] });\n", files={"server.mjs": SERVER})
-
-    def note(name):
-        return answer(host, model=[{"tool_calls": [{"name": "read_note",
-                                                    "arguments": {"name": name}}]},
-                                   {"content": "Back.", "when": {"last": f"note {name}"}},
-                                   {"content": "Gone."}])[0].get("output")
-
-    assert note("a") == "Back."
-    note("crash")
-    wait_until(lambda: note("b") == "Back.", runner_peer.LONG, "answer of the server")
-
-
-@pytest.mark.parametrize("code", [
-    "export const agent = new Agent({ name: 'A', mcpServers: [server()] });",
-    "const one = server();\nawait one.connect();\n"
-    "export const agent = new Agent({ name: 'A', mcpServers: [one] });"])
-def test_tools_of_own_mcp_servers_are_governed(node_host, code):
-    host = node_host(OWN + NOTED + code, files={"server.mjs": SERVER})
-    model = [{"tool_calls": [{"name": "read_note", "arguments": {"name": "a"}}]},
-             {"content": "Done."}]
-    for _ in range(2):
-        last, run = answer(host, model=model)
-        assert last.get("output") == "Done.", (last, run.logs)
-        assert [(c["name"], c["module"]) for c in run.checks] == [("read_note", "mcp:notes")]
-        assert [done["ok"] for done in run.done] == [True]
-        assert "note a" in json.dumps(run.requests[1]["messages"][-1])
-    last, run = answer(host, model=model,
-                       verdicts={"read_note": {"allow": False, "message": "Not for you."}})
-    assert "Not for you." in json.dumps(run.requests[1]["messages"][-1])
-    assert not run.done
-
-
 # ---- the runner ----
-
-def test_drain_lets_runs_end_and_takes_no_more(node_host):
-    host = node_host(OWN + "export const agent = poet;\n")
-    run = runner_peer.Run(host, {"model": [{"silent": True}]})
-    numbers = []
-    run.before["llm.request"] = lambda message: numbers.append(message["id"])
-    run.begin()
-    run.until(lambda: numbers)
-    host.control.send({"t": "drain"})
-    late = runner_peer.Run(host, {})
-    with pytest.raises(runner_peer.Gone):
-        late.play()
-    assert host.ping()["runs"] == 1
-    run.lines.send({"t": "llm.response", "id": numbers[0], "status": 200, "headers": {},
-                    "body": runner_peer.completion({"content": "Last."})})
-    assert run.go_on()["output"] == "Last."
-    assert host.process.wait(30) == 0
-
-
-@pytest.mark.parametrize("how", ["drain", "shutdown", "gone", "term"])
-def test_the_end_of_an_idle_host(node_host, how):
-    host = node_host("setInterval(() => {}, 1000);\nexport const agent = { run() {} };\n")
-    if how == "gone":
-        host.control.sock.close()
-    elif how == "term":
-        host.process.terminate()
-    else:
-        host.control.send({"t": how})
-    assert host.process.wait(30) == 0
-
-
-def test_pong(node_scenes):
-    pong = node_scenes.ping()
-    assert pong["runs"] == 0 and 20 << 20 < pong["rss"] < 1 << 30
-
 
 def test_a_node_that_is_too_old(directory):
     path = directory / "agent.mjs"
@@ -621,17 +266,3 @@ def test_a_node_that_is_too_old(directory):
     assert catalog["exports"] == []
     assert catalog["diagnostics"][0]["kind"] == "dependency"
     assert "22.15 or newer" in catalog["diagnostics"][0]["message"]
-
-
-# ---- what it costs ----
-
-def test_a_stream_ends_with_its_last_chunk(node_scenes):
-    def seconds():
-        scenario = {"attr": "poet", "model": [{"content": "Fine."}]}
-        run = runner_peer.Run(node_scenes, scenario, True)
-        began = time.monotonic()
-        run.play()
-        run.close()
-        return time.monotonic() - began
-
-    assert min(seconds() for _ in range(30)) < 0.09 * env.SLOW

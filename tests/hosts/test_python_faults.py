@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs that are cancelled, hang, crash, flood and lie: the Python host and its other runs live on."""
+"""Threads, forks and clients that agents in Python have of their own, and what they cost."""
 import concurrent.futures
 import json
 import time
@@ -7,7 +7,7 @@ import time
 import pytest
 
 import runner_peer
-from host_play import answer, is_idle, works
+from host_play import answer, beats_while, held, respond, works
 from procs import wait_until
 
 OWN = """
@@ -16,85 +16,9 @@ from agents import Agent, Runner, function_tool
 """
 
 
-# ---- the client leaves ----
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_cancelling_ends_run_and_model_call(python_scenes, stream):
-    reply = {"content": "Roses are red.", "hang_after": 3} if stream else {"silent": True}
-    run = runner_peer.Run(python_scenes, {"attr": "poet", "model": [reply]}, stream)
-    run.begin()
-    run.until(lambda: run.requests and (run.deltas or not stream))
-    run.lines.send({"t": "run.cancel", "reason": "client_gone"})
-    last = run.go_on()
-    assert (last["t"], last["class"], last["status"]) == ("run.error", "cancelled", 499), last
-    assert len(run.cancelled) == 1
-    run.close()
-    is_idle(python_scenes)
-    works(python_scenes)
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_closing_the_connection_is_cancelling(python_scenes, stream):
-    reply = {"content": "Roses are red.", "hang_after": 3} if stream else {"silent": True}
-    run = runner_peer.Run(python_scenes, {"attr": "poet", "model": [reply]}, stream)
-    run.begin()
-    run.until(lambda: run.requests)
-    run.close()
-    is_idle(python_scenes)
-    works(python_scenes)
-
-
-def test_a_tool_that_does_not_want_to_be_cancelled_is_asked_again(python_scenes):
-    run = runner_peer.Run(python_scenes, {"attr": "blocking", "model": [
-        {"tool_calls": [{"name": "stubborn"}]}]})
-    run.begin()
-    run.until(lambda: run.checks)
-    run.lines.send({"t": "run.cancel", "reason": "client_gone"})
-    assert run.go_on()["class"] == "cancelled"
-    run.close()
-    is_idle(python_scenes)
-
-
-def test_the_deadline_ends_a_run(python_scenes):
-    run = runner_peer.Run(python_scenes, {"attr": "poet", "model": [{"silent": True}]},
-                          deadline_ms=300)
-    last = run.play()
-    assert (last["class"], last["status"], last["code"]) == ("cancelled", 504, "timeout")
-    assert run.cancelled
-    run.close()
-
-
-def test_a_connection_that_is_closed_unused(python_scenes):
-    for _ in range(20):
-        python_scenes.open().close()
-    is_idle(python_scenes)
-    works(python_scenes)
-
-
 # ---- hangs ----
 
-def beats_while(run, began, ended):
-    """Times of heartbeats between the two conditions."""
-    times = []
-    run.before["hb"] = lambda _: times.append(time.monotonic())
-    run.begin()
-    run.until(began)
-    times.clear()
-    start = time.monotonic()
-    run.until(ended)
-    return [at - start for at in times]
-
-
-def test_a_busy_loop_stops_the_heartbeat(python_scenes):
-    run = runner_peer.Run(python_scenes, {"attr": "blocking", "model": [
-        {"tool_calls": [{"name": "blocks", "arguments": {"seconds": 2}}]}, {"content": "Ok."}]})
-    times = beats_while(run, lambda: run.checks, lambda: run.done)
-    assert not [at for at in times if 0.5 < at < 1.9], times
-    assert run.go_on()["output"] == "Ok."
-    run.close()
-
-
-def test_tools_that_block_a_thread_do_not(python_host):
+def test_tools_that_block_a_thread_do_not_stop_the_heartbeat(python_host):
     host = python_host(OWN + """
 @function_tool
 def wait() -> str:
@@ -174,15 +98,10 @@ class Own:
         return client.chat.completions.create(model="m", messages=messages)
 agent = Own()
 """)
-    run = runner_peer.Run(host, {"model": [{"silent": True}]})
-    numbers = []
-    run.before["llm.request"] = lambda message: numbers.append(message["id"])
-    run.begin()
-    run.until(lambda: numbers)
+    run, number = held(host)
     run.beats = 0
     run.until(lambda: run.beats >= 3)
-    run.lines.send({"t": "llm.response", "id": numbers[0], "status": 200, "headers": {},
-                    "body": runner_peer.completion({"content": "Late."})})
+    respond(run, number, "Late.")
     assert run.go_on()["output"] == "Late."
     run.close()
 
@@ -201,41 +120,6 @@ agent = Agent(name="A", tools=[die])
     with pytest.raises(runner_peer.Gone):
         run.play()
     assert host.process.wait(30) == 7
-
-
-RAISES = [
-    "raise ValueError('private words')", "raise BaseException('private words')", "sys.exit(5)",
-    "raise KeyboardInterrupt", "raise asyncio.CancelledError", "raise GeneratorExit",
-    "raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})()", "return 1 / 0",
-    "raise type('Odd', (Exception,), {'exceptions': None})()",
-    "raise type('Odd', (Exception,), {'exceptions': ['text']})()",
-    "return [await asyncio.get_running_loop().run_in_executor(None, sys.exit)]",
-]
-WHERE = {
-    "run": "class Own_N:\n    async def run(self):\n        BODY\nagent_N = Own_N()\n",
-    "instructions": "async def say_N(ctx, agent):\n    BODY\n"
-                    "agent_N = Agent(name='A', instructions=say_N)\n",
-    "guardrail": "@input_guardrail\nasync def check_N(ctx, agent, input):\n    BODY\n"
-                 "agent_N = Agent(name='A', input_guardrails=[check_N])\n",
-    "hook": "class Hooks_N(AgentHooks):\n    async def on_start(self, ctx, agent):\n"
-            "        BODY\nagent_N = Agent(name='A', hooks=Hooks_N())\n",
-}
-RAISING = [(where, code) for where in WHERE for code in RAISES]
-
-
-def test_exceptions_everywhere(python_host):
-    text = OWN + "from agents import AgentHooks, input_guardrail\npoet = Agent(name='Poet')\n"
-    for number, (where, code) in enumerate(RAISING):
-        text += WHERE[where].replace("_N", f"_{number}").replace("BODY", code)
-    host = python_host(text)
-    for number, case in enumerate(RAISING):
-        for stream in (False, True):
-            last, _ = answer(host, stream, attr=f"agent_{number}",
-                             model=[{"content": "Hi", "repeat": True}])
-            assert last["t"] == "run.error", (case, stream, last)
-            assert last["class"] in ("internal", "user_error"), (case, stream, last)
-            assert last["status"] == 500 and "private words" not in json.dumps(last), (case, last)
-    works(host)
 
 
 def test_children_that_a_module_forks_do_not_keep_its_runs(python_host):
@@ -265,88 +149,7 @@ poet = Agent(name="Poet")
         run.play(30)
 
 
-# ---- floods ----
-
-def test_endless_prints_are_cut_and_nothing_breaks(python_host):
-    host = python_host(OWN + """
-class Own:
-    def run(self):
-        for _ in range(200):
-            print("x" * 100000)
-        for _ in range(200000):
-            print("short")
-        sys.stdout.write("no end" * 100000)
-        return "done"
-agent = Own()
-poet = Agent(name="Poet")
-""")
-    last, run = answer(host)
-    assert last["output"] == "done"
-    assert sum(len(message["message"]) for message in run.logs) < 8 << 20
-    assert any("were dropped" in message["message"] for message in run.logs)
-    works(host)
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_over_the_limit(python_host, stream):
-    host = python_host(OWN + "class Own:\n    def run(self): return 'x' * (20 << 20)\n"
-                             "agent = Own()\npoet = Agent(name='Poet')\n")
-    last, run = answer(host, stream)
-    assert last["t"] == "run.error" and last["class"] == "internal", str(last)[:500]
-    assert "too long" in last["message"]
-    works(host)
-
-
-def test_a_question_over_the_limit(python_host):
-    host = python_host(OWN + "agent = Agent(name='A', instructions='x' * (20 << 20))\n"
-                             "poet = Agent(name='Poet')\n")
-    last, _ = answer(host)
-    assert (last["class"], last["status"], last["code"]) == ("upstream", 413, "request_too_large")
-    works(host)
-
-
-@pytest.mark.parametrize("junk", [b"no json\n", b"[1]\n", b"\xff\xfe\n", b"{" * 100000 + b"\n",
-                                  b"x" * (17 << 20)])
-def test_what_is_not_the_wire_ends_the_run_alone(python_scenes, junk):
-    run = runner_peer.Run(python_scenes, {"attr": "poet", "model": [{"silent": True}]})
-    run.begin()
-    run.until(lambda: run.requests)
-    try:
-        run.lines.sock.sendall(junk)
-    except ConnectionError:
-        pass
-    with pytest.raises(runner_peer.Gone):
-        run.go_on()
-    is_idle(python_scenes)
-    works(python_scenes)
-
-
-def test_unknown_messages_and_fields_are_ignored(python_scenes):
-    run = runner_peer.Run(python_scenes, {"attr": "poet", "model": [{"content": "Hi"}]}, odd=[1])
-    run.lines.send({"t": "news", "of": "tomorrow"})
-    run.lines.send({"t": "llm.chunk", "id": 77, "data": {}})
-    assert run.play()["output"] == "Hi"
-    run.close()
-
-
 # ---- many ----
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_hundred_runs_at_once(python_scenes, stream):
-    def one(index):
-        scenario = {"messages": [{"role": "user", "content": f"I am {index}."}], "model": [
-            {"tool_calls": [{"name": "add", "arguments": {"a": index, "b": 1000}}]},
-            {"content": f"It is {index + 1000}.", "when": {"last": str(index + 1000)}}]}
-        run = runner_peer.Run(python_scenes, scenario, stream)
-        last = run.play(120)
-        run.close()
-        assert f"I am {index}." in json.dumps(run.requests[1])
-        return last["output"]
-
-    with concurrent.futures.ThreadPoolExecutor(100) as pool:
-        assert list(pool.map(one, range(100))) == [f"It is {n + 1000}." for n in range(100)]
-    is_idle(python_scenes)
-
 
 def test_memory_does_not_grow_with_runs(python_scenes):
     def some(count):
@@ -441,18 +244,6 @@ def test_clients_that_agents_build_themselves(python_host, name, output):
             assert last["output"] == output, (last, run.logs)
 
 
-def test_errors_of_the_upstream_reach_own_clients_at_once(python_host):
-    host = python_host(f"{CLIENTS}\nagent = Blocking()\n")
-    error = {"status": 429, "headers": {"retry-after": "30"},
-             "body": {"message": "Slow down.", "type": "rate_limit_error", "code": "slow"}}
-    began = time.monotonic()
-    last, run = answer(host, model=[{"error": error, "repeat": True}])
-    assert (last["class"], last["status"], last["code"]) == ("upstream", 429, "slow"), last
-    assert last["retry_after"] == 30
-    # The gateway has retried; a client that does so too would wait for half a minute.
-    assert len(run.requests) == 1 and time.monotonic() - began < 25
-
-
 def test_threads_belong_to_the_run_that_started_them(python_host):
     host = python_host(f"{CLIENTS}\nagent = Pooled()\nother = Threaded()\n")
 
@@ -469,145 +260,7 @@ def test_threads_belong_to_the_run_that_started_them(python_host):
         assert list(pool.map(one, range(60))) == [f"You are {n}." for n in range(60)]
 
 
-def test_a_thread_that_outlives_its_run_can_ask_nothing(python_host):
-    host = python_host(CLIENTS + """
-said = []
-class Own:
-    def run(self, messages):
-        if said:
-            return said[0]
-        def later():
-            time.sleep(0.3)
-            try:
-                ask(messages)
-            except Exception as error:
-                said.append(repr(error))
-        threading.Thread(target=later).start()
-        return ""
-agent = Own()
-""")
-    answer(host)
-    is_idle(host)
-    last = wait_until(lambda: answer(host)[0]["output"], 60, "answer of the thread")
-    assert "APIConnectionError" in last or "run has ended" in last
-
-
-# ---- what the gateway refuses ----
-
-@pytest.mark.parametrize("option", ["session=SQLiteSession('s')", "conversation_id='c'",
-                                    "previous_response_id='r'"])
-def test_sessions_are_refused(python_host, option):
-    host = python_host(OWN + f"""
-from agents import SQLiteSession
-poet = Agent(name="Poet")
-class Own:
-    async def run(self, messages):
-        return await Runner.run(poet, "Hi", {option})
-agent = Own()
-""")
-    last, _ = answer(host, model=[{"content": "Hi"}])
-    assert last["class"] == "user_error" and last["status"] == 500
-    assert "keeps no conversations" in last["message"] and option.split("=")[0] in last["message"]
-
-
-def test_runs_in_runs_are_held_to_the_limits(python_host):
-    host = python_host(OWN + """
-@function_tool
-def more() -> str:
-    "More."
-    return "more"
-loop = Agent(name="Loop", tools=[more])
-class Own:
-    async def run(self, messages):
-        return await Runner.run(loop, "Hi", max_turns=1000)
-agent = Own()
-""")
-    last, run = answer(host, limits={"max_turns": 3},
-                       model=[{"tool_calls": [{"name": "more"}], "repeat": True}])
-    assert last["class"] == "max_turns" and len(run.requests) == 3
-
-
-def test_a_tool_that_wants_an_approval(python_host):
-    host = python_host(OWN + """
-@function_tool(needs_approval=True)
-def launch() -> str:
-    "Launches."
-    return "launched"
-agent = Agent(name="A", tools=[launch])
-""")
-    for stream in (False, True):
-        last, run = answer(host, stream, model=[{"tool_calls": [{"name": "launch"}]}])
-        assert (last["class"], last["status"], last["code"]) == (
-            "approval", 500, "approval_required"), last
-        assert "the tool launch needs an approval" in last["message"] and not run.checks
-        assert "take needs_approval away" in last["message"]
-
-
-# ---- MCP servers of the agent's own ----
-
-SERVER = """
-import sys
-from mcp.server.mcpserver import MCPServer
-server = MCPServer("notes")
-
-@server.tool()
-def crash() -> str:
-    "Ends the server."
-    import os
-    os._exit(1)
-
-@server.tool()
-def read_note(name: str) -> str:
-    "Reads a note."
-    return f"note {name}"
-
-server.run("stdio")
-"""
-
-
-def noted(python_host, directory, code):
-    folder = directory / "agents" / "Noted"
-    folder.mkdir(parents=True)
-    (folder / "server.py").write_text(SERVER)
-    (folder / "agent.py").write_text(OWN + """
-from agents.mcp import MCPServerStdio
-def server():
-    return MCPServerStdio(name="notes", params={"command": sys.executable,
-                          "args": [os.path.join(os.path.dirname(__file__), "server.py")]})
-""" + code)
-    return python_host(folder)
-
-
-@pytest.mark.parametrize("code", [
-    "agent = Agent(name='A', mcp_servers=[server()])",
-    "def build_agent(): return Agent(name='A', mcp_servers=[server()])"])
-def test_tools_of_own_mcp_servers_are_governed(python_host, directory, code):
-    host = noted(python_host, directory, code)
-    attr = host.catalog["exports"][0]["attr"]
-    model = [{"tool_calls": [{"name": "read_note", "arguments": {"name": "a"}}]},
-             {"content": "Done."}]
-    last, run = answer(host, attr=attr, model=model)
-    assert last["output"] == "Done.", (last, run.logs)
-    assert [(c["name"], c["module"]) for c in run.checks] == [("read_note", "mcp:notes")]
-    assert "note a" in json.dumps(run.requests[1]["messages"][-1])
-    last, run = answer(host, attr=attr, model=model,
-                       verdicts={"read_note": {"allow": False, "message": "Not for you."}})
-    assert "Not for you." in json.dumps(run.requests[1]["messages"][-1])
-    assert not run.done
-
-
-def test_an_mcp_server_that_dies_is_started_anew(python_host, directory):
-    host = noted(python_host, directory, "agent = Agent(name='A', mcp_servers=[server()])")
-    answer(host, model=[{"tool_calls": [{"name": "crash"}]}, {"content": "Gone."}])
-
-    def is_back():
-        last, _ = answer(host, model=[
-            {"tool_calls": [{"name": "read_note", "arguments": {"name": "b"}}]},
-            {"content": "Back.", "when": {"last": "note b"}}])
-        return last.get("output") == "Back."
-
-    wait_until(is_back, runner_peer.LONG, "answer of the server")
-
+# ---- what is not for clients ----
 
 def test_what_the_sdk_says_of_an_agent_is_not_for_clients(python_host):
     host = python_host("""
@@ -622,59 +275,7 @@ def build_agent(context):
     assert "a-secret" not in json.dumps(last) and "Hosted tools" in json.dumps(run.logs)
 
 
-# ---- the runner ----
-
-def test_drain_lets_runs_end_and_takes_no_more(python_host):
-    host = python_host("from agents import Agent\nagent = Agent(name='A')\n")
-    run = runner_peer.Run(host, {"model": [{"silent": True}]})
-    numbers = []
-    run.before["llm.request"] = lambda message: numbers.append(message["id"])
-    run.begin()
-    run.until(lambda: numbers)
-    host.control.send({"t": "drain"})
-    late = runner_peer.Run(host, {})
-    with pytest.raises(runner_peer.Gone):
-        late.play()
-    assert host.ping()["runs"] == 1
-    run.lines.send({"t": "llm.response", "id": numbers[0], "status": 200, "headers": {},
-                    "body": runner_peer.completion({"content": "Last."})})
-    assert run.go_on()["output"] == "Last."
-    assert host.process.wait(30) == 0
-
-
-@pytest.mark.parametrize("how", ["drain", "shutdown", "gone", "term"])
-def test_the_end_of_an_idle_host(python_host, how):
-    host = python_host("import threading, time\nfrom agents import Agent\n"
-                       "threading.Thread(target=time.sleep, args=[1000]).start()\n"
-                       "agent = Agent(name='A')\n")
-    if how == "gone":
-        host.control.sock.close()
-    elif how == "term":
-        host.process.terminate()
-    else:
-        host.control.send({"t": how})
-    assert host.process.wait(30) == 0
-
-
-def test_pong(python_scenes):
-    pong = python_scenes.ping()
-    assert pong["runs"] == 0 and 20 << 20 < pong["rss"] < 1 << 30
-
-
 # ---- what it costs ----
-
-def test_a_stream_ends_with_its_last_chunk(python_scenes):
-    # The client of the SDK would wait a tenth of a second, each time, to use a connection again.
-    def seconds():
-        scenario = {"attr": "poet", "model": [{"content": "Fine."}]}
-        run = runner_peer.Run(python_scenes, scenario, True)
-        began = time.monotonic()
-        run.play()
-        run.close()
-        return time.monotonic() - began
-
-    assert min(seconds() for _ in range(30)) < 0.09
-
 
 def test_many_blocking_tools_within_a_limited_address_space(python_host):
     host = python_host(OWN + """

@@ -1,57 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""What the Python host finds in a module, what it says of broken ones, and what it does not do."""
+"""Factories, requirements and surroundings that there are in Python alone."""
 import os
 
 import pytest
 
-import runner_peer
 from host_play import answer, attrs, only
 
 AGENT = "from agents import Agent\n"
 
 
 # ---- exports ----
-
-def test_exports_in_their_order_and_what_is_said_of_them(python_host):
-    host = python_host('''
-"""Agents for a test."""
-from agents import Agent, function_tool
-
-@function_tool
-def add(a: int) -> int:
-    "Adds."
-    return a
-
-second = Agent(name="Second", tools=[add])
-_hidden = Agent(name="Hidden")
-agent = Agent(name="First", model="gpt-4o", handoffs=[second])
-again = agent
-
-def build_agent(*, context):
-    return Agent(name="Third")
-
-__gateway__ = {"namespace": "lab", "display_name": "Lab", "model": "m1", "upstream": "u1"}
-''')
-    catalog = host.catalog
-    assert catalog["diagnostics"] == []
-    assert attrs(catalog) == [("agent", "agent"), ("build_agent", "factory"), ("second", "agent")]
-    assert catalog["exports"][0] == {"attr": "agent", "kind": "agent", "name": "First",
-                                     "model": "gpt-4o", "tools": [], "handoffs": ["Second"]}
-    assert catalog["exports"][2]["tools"] == ["add"]
-    assert catalog["gateway"] == {"namespace": "lab", "display_name": "Lab", "model": "m1",
-                                  "upstream": "u1"}
-    assert catalog["doc"] == "Agents for a test."
-    assert host.hello["lang"] == "python" and host.hello["v"] == 1
-    assert host.hello["sdk"].startswith("openai-agents 0.")
-
-
-def test_names_of_exports_are_the_operators(python_host):
-    host = python_host(AGENT + "make = lambda: Agent(name='Made')\nagent = Agent(name='A')",
-                       exports=["make"])
-    assert attrs(host.catalog) == [("make", "factory"), ("agent", "agent")]
-    last, _ = answer(host, attr="make", model=[{"content": "Hi"}])
-    assert last["output"] == "Hi"
-
 
 @pytest.mark.parametrize("code, says", [
     ("def build_agent(context=None): return Agent(name=f'For {context.get(\"user\")}', "
@@ -74,39 +32,6 @@ def test_a_factory_may_read_its_context_while_it_is_loaded(python_host):
                                "    team = context['metadata'].get('team', context.user)\n"
                                "    return Agent(name=f'For {team}')\n")
     assert host.catalog["diagnostics"] == []
-
-
-def test_a_factory_that_needs_a_request_is_served_all_the_same(python_host):
-    host = python_host(AGENT + "def build_agent(context):\n"
-                               "    return Agent(name=context['user'].title())\n")
-    assert attrs(host.catalog) == [("build_agent", "factory")]
-    warning = only(host.catalog, "warning")
-    assert warning["kind"] == "runtime" and warning["line"] == 3 and "AttributeError" in \
-        warning["message"]
-    assert answer(host, attr="build_agent", model=[{"content": "Hi"}])[0]["output"] == "Hi"
-
-
-@pytest.mark.parametrize("code, output", [
-    ("async def run(self, messages, context): return messages[-1]['content'] + context.user",
-     "Helloalice"),
-    ("def run(self, input): return {'said': input}", '{"said": "Hello"}'),
-    ("def run_sync(self, chat): return chat[0]['content']", "Hello"),
-    ("def run(self, **known): return ' '.join(sorted(known))",
-     "context input messages model params stream"),
-    ("async def run(self, messages):\n        yield 'a'\n        yield 'b'", "ab"),
-    ("def run(self): return {'choices': [{'message': {'role': 'assistant', 'content': 'c'}, "
-     "'finish_reason': 'length'}]}", "c"),
-    ("def run(self):\n        async def later(): return 'later'\n        return later()", "later"),
-    ("def run(self): return None", ""),
-])
-def test_objects_with_run(python_host, code, output):
-    host = python_host(f"class Own:\n    {code}\nagent = Own()\n")
-    assert attrs(host.catalog) == [("agent", "runner")]
-    for stream in (False, True):
-        run = runner_peer.Run(host, {}, stream)
-        assert run.play()["output"] == output, run.last
-        assert run.text() == (output if stream else "")
-        run.close()
 
 
 def test_objects_with_run_of_others_are_no_agents(python_host):
@@ -133,69 +58,10 @@ def test_garbage_is_not_looked_for_while_a_module_loads_nor_in_what_it_made(pyth
 
 # ---- diagnostics ----
 
-def test_a_syntax_error_has_its_file_and_line(python_host):
-    host = python_host("x = 1\n\ndef broken(:\n    pass\n")
-    error = only(host.catalog)
-    assert (error["kind"], error["line"]) == ("import", 3)
-    assert error["path"].endswith("agent.py") and "SyntaxError" in error["message"]
-    assert host.catalog["exports"] == []
-
-
-def test_errors_in_helpers_are_shown_where_they_are(python_host, directory):
-    folder = directory / "agents" / "Broken"
-    folder.mkdir(parents=True)
-    (folder / "agent.py").write_text("import helper\n")
-    (folder / "helper.py").write_text("\n\nvalue = {}['nothing']\n")
-    error = only(python_host(folder).catalog)
-    assert (error["kind"], error["line"]) == ("import", 3)
-    assert error["path"].endswith("helper.py") and "KeyError" in error["message"]
-
-
-@pytest.mark.parametrize("code, kind, has", [
-    ("import nothing_of_this_name", "dependency",
-     "contrib/install-agent-deps --agent /"),
-    ("from agents import NoSuchThing", "import", "NoSuchThing"),
-    ("import sys; sys.exit(4)", "import", "exit(4)"),
-    ("raise KeyboardInterrupt", "import", "KeyboardInterrupt"),
-    ("class Odd(BaseException): pass\nraise Odd('odd')", "import", "Odd: odd"),
-    ("class Odd(Exception): exceptions = None\nraise Odd('odd')", "import", "Odd: odd"),
-    ("agent = 7", "validation", "agent is of type int"),
-    ("def build_agent(): return 7", "validation", "build_agent() gives int"),
-    ("x = 1", "validation", "none of agent, build_agent"),
-    (AGENT + "agent = Agent(name='A')\n__gateway__ = []", "validation", "__gateway__"),
-    (AGENT + "agent = Agent(name='A')\n__gateway__ = {'model': 7}", "validation", "model of"),
-    ("from agents import Agent, WebSearchTool\nagent = Agent(name='A', tools=[WebSearchTool()])",
-     "validation", "web_search"),
-    ("from agents import Agent, WebSearchTool\n"
-     "agent = Agent(name='A', handoffs=[Agent(name='B', tools=[WebSearchTool()])])",
-     "validation", "web_search of B"),
-    ("import os\nKEY = os.environ['WEATHER_KEY']", "import", "the environment of the gateway is not"),
-    ("open('/nowhere-to-write', 'x')" if os.geteuid() else
-     "import errno\nraise PermissionError(errno.EROFS, 'Read-only', 'x.db')", "import",
-     "tempfile.gettempdir()"),
-    ("import socket\nsocket.getaddrinfo('host.invalid', 80)", "import", "network: true"),
-    ("import sqlite3\nsqlite3.connect('/nowhere/x.db')", "import", "tempfile.gettempdir()"),
-    (AGENT + "from agents import Runner\nRunner.run_sync(Agent(name='A'), 'Hi')", "import",
-     "belongs under `if __name__"),
-    ("from typing import Any\n" + AGENT + "agent = Agent(name='A', output_type=dict[str, Any])",
-     "validation", "the output_type of A cannot be used"),
-])
-def test_diagnostics(python_host, code, kind, has):
-    error = only(python_host(code).catalog)
-    assert error["kind"] == kind and has in error["message"], error
-
-
 def test_an_error_of_python_itself_is_shown_where_the_agent_caused_it(python_host):
     # Python's frozen modules have no path; the host's working folder is the agent's.
     error = only(python_host("\nimport os\nKEY = os.environ['NO_SUCH_KEY']\n").catalog)
     assert (os.path.basename(error["path"]), error["line"]) == ("agent.py", 3)
-
-
-def test_other_agents_of_a_module_with_a_bad_one_are_served(python_host):
-    host = python_host("from agents import Agent, FileSearchTool\nagent = Agent(name='A')\n"
-                       "bad = Agent(name='B', tools=[FileSearchTool(vector_store_ids=['x'])])\n")
-    assert attrs(host.catalog) == [("agent", "agent")]
-    assert only(host.catalog)["attr"] == "bad"
 
 
 def test_unknown_members_of_meta_and_sessions_are_warned_of(python_host):
@@ -266,29 +132,3 @@ def test_a_module_may_run_a_loop_while_it_is_loaded(python_host):
                        "agent = Agent(name=asyncio.run(name()))\n")
     assert host.catalog["exports"][0]["name"] == "Later"
     assert answer(host, model=[{"content": "Hi"}])[0]["output"] == "Hi"
-
-
-def test_no_key_and_no_model_call_while_loading(python_host):
-    host = python_host('''
-import os
-from openai import OpenAI
-from agents import Agent
-try:
-    OpenAI(max_retries=0).chat.completions.create(model="x", messages=[])
-except Exception as error:
-    said = f"{error.status_code} {error}"
-agent = Agent(name=said, instructions=" ".join(f"{k}={v}" for k, v in os.environ.items()))
-''')
-    assert host.catalog["exports"][0]["name"].startswith("409"), host.catalog
-    _, run = answer(host, model=[{"content": "Hi"}])
-    environment = run.requests[0]["messages"][0]["content"]
-    assert "OPENAI_BASE_URL=http://gateway.invalid/v1" in environment
-
-
-def test_prints_while_loading_are_logged(python_host):
-    host = python_host("import os, sys\nprint('to stdout')\nprint('to stderr', file=sys.stderr)\n"
-                       "sys.stdout.buffer.write(b'bytes\\n')\nos.write(1, b'raw')\n" + AGENT +
-                       "agent = Agent(name='A')\n")
-    assert [(m["stream"], m["message"]) for m in host.logs] == [
-        ("stdout", "to stdout"), ("stderr", "to stderr"), ("stdout", "bytes")]
-    assert "raw" in host.stderr()
