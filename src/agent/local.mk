@@ -4,7 +4,7 @@ libagw_a_SOURCES += \
   src/agent/run_sdk.c src/agent/run_sdk.h \
   src/agent/sdk_answer.c src/agent/sdk_calls.c src/agent/sdk_error.c \
   src/agent/sdk_handover.c src/agent/sdk_listen.c src/agent/sdk_model.c src/agent/sdk_run.h \
-  src/agent/sdk_start.c src/agent/sdk_tools.c \
+  src/agent/sdk_start.c src/agent/sdk_tools.c src/agent/sdk_turn.c \
   src/agent/hop_usage.c src/agent/hop_usage.h \
   src/agent/run.c src/agent/run.h \
   src/agent/run_declarative.c src/agent/run_declarative.h \

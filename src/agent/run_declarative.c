@@ -28,14 +28,9 @@ static int call_tool(void *arg, const struct turn_call *call, int64_t deadline_m
                      struct tool_result *result, struct err *e)
 {
     const struct agent_run *run = arg;
-    const json_t *arguments =
-        json_object_get(json_object_get(call->value, "function"), "arguments");
-    struct invoke_request request = {
-        .tool = call->tool, .name = turn_call_name(call), .unknown = true,
-        .call_id = turn_call_id(call), .arguments = json_string_value(arguments),
-        .arguments_length = json_string_length(arguments),
-        .deadline_ms = deadline_ms == INT64_MAX ? 0 : deadline_ms};
+    struct invoke_request request = turn_call_request(call);
 
+    request.deadline_ms = deadline_ms == INT64_MAX ? 0 : deadline_ms;
     return invoke_tool(run->caller, &request, result, e);
 }
 

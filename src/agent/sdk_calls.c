@@ -219,21 +219,29 @@ static bool start(struct sdk_call *call)
 
 /* ---- for who listens ---- */
 
+int sdk_calls_count_tool(struct sdk_run *r, struct err *e)
+{
+    int calls;
+
+    pthread_mutex_lock(&r->lock);
+    calls = ++r->tool_calls;
+    if (r->run->hops != NULL)
+        r->run->hops->calls++;
+    pthread_mutex_unlock(&r->lock);
+    if (calls <= SDK_TOOL_CALLS_MAX)
+        return 0;
+    err_set_public(e, AGW_EAGENT, NULL, "The agent '%.100s' called tools more than %d times.",
+                   r->run->agent->spec->id, SDK_TOOL_CALLS_MAX);
+    sdk_run_break(r, e);
+    return AGW_EAGENT;
+}
+
 /* Model calls have a limit of their own, which the module is told of. */
 static bool may_ask(struct sdk_run *r, const struct sdk_call *call)
 {
     struct err e;
 
-    if (is_model_call(call))
-        return true;
-    if (r->run->hops != NULL)
-        r->run->hops->calls++;
-    if (++r->tool_calls <= SDK_TOOL_CALLS_MAX)
-        return true;
-    err_set_public(&e, AGW_EAGENT, NULL, "The agent '%.100s' called tools more than %d times.",
-                   r->run->agent->spec->id, SDK_TOOL_CALLS_MAX);
-    sdk_run_break(r, &e);
-    return false;
+    return is_model_call(call) || sdk_calls_count_tool(r, &e) == 0;
 }
 
 void sdk_calls_begin(struct sdk_run *r, json_t *message)

@@ -18,7 +18,6 @@ struct model_call {
     bool head_sent;
     json_t *latest; /* usage object of a stream: some upstreams count along */
     json_t *answer; /* that is no stream */
-    bool takes;     /* calls of the client's tools may be in it; then `turn` looks for them */
     struct sdk_turn turn;
     struct err *e;
     int number;     /* of the run's model calls, from 1 */
@@ -61,14 +60,13 @@ static int send_chunk(const struct model_call *m, json_t *chunk)
 static int on_chunk(void *arg, json_t *chunk)
 {
     struct model_call *m = arg;
-    int status = is_over(m) ? AGW_EGONE : 0;
-
     bool kept = false;
+    int status = is_over(m) ? AGW_EGONE : 0;
 
     note_usage(m, chunk);
     if (status == 0 && !m->head_sent)
         status = send_head(m);
-    if (status == 0 && m->takes)
+    if (status == 0)
         status = sdk_turn_chunk(&m->turn, chunk, &kept, m->e);
     return status != 0 || kept ? status : send_chunk(m, chunk);
 }
@@ -111,22 +109,22 @@ static int prepare(struct model_call *m, json_t *body, struct err *e)
         return err_set(e, AGW_ENOMEM, "a model call");
     if (run_declarative_cap(body, r->run->agent->spec->max_completion_tokens) != 0)
         return err_set(e, AGW_ENOMEM, "a model call");
-    return sdk_tools_strip(r, m->number, body, e);
+    return 0;
 }
 
 /* What the client has sent wrongly is its fault, whatever the module makes of the failure. */
 static int offer(struct model_call *m, json_t *body, struct err *e)
 {
-    int status;
+    struct sdk_run *r = m->call->r;
+    int status = sdk_turn_init(&m->turn, r, json_object_get(body, "tools"),
+                               sdk_handover_takes(r, m->call->message), e);
 
-    m->takes = sdk_handover_takes(m->call->r, m->call->message);
-    if (!m->takes)
-        return 0;
-    status = sdk_turn_init(&m->turn, m->call->r, e);
     if (status == 0)
-        status = sdk_handover_offer(m->call->r, body, e);
+        status = sdk_tools_strip(r, m->number, body, e);
+    if (status == 0 && m->turn.takes)
+        status = sdk_handover_offer(r, body, e);
     if (status == AGW_EINVALID)
-        sdk_run_break(m->call->r, e);
+        sdk_run_break(r, e);
     return status;
 }
 
@@ -261,13 +259,12 @@ void sdk_model_serve(struct sdk_call *call)
         status = offer(&m, body, &e);
     if (status == 0)
         status = ask(&m, body, &e);
-    if (status == 0 && m.takes)
+    if (status == 0)
         status = sdk_turn_end(&m.turn, call->r, &m.answer, &e);
     if (status == 0)
         say_end(&m);
     else
         say_failure(&m, status, &e);
     json_decref(m.answer);
-    if (m.takes)
-        sdk_turn_free(&m.turn);
+    sdk_turn_free(&m.turn);
 }

@@ -120,6 +120,8 @@ int sdk_answer_filtered(struct sdk_answer *answer);
 void sdk_calls_begin(struct sdk_run *r, json_t *message_take);
 /* llm.cancel. */
 void sdk_calls_cancel(struct sdk_run *r, const json_t *message);
+/* Another call of a tool. AGW_EAGENT: it is one too many, which ends the run. Any thread. */
+int sdk_calls_count_tool(struct sdk_run *r, struct err *e);
 /* The session is hushed: waits until all threads have ended, and forgets what waits. */
 void sdk_calls_end(struct sdk_run *r);
 
@@ -141,6 +143,8 @@ void sdk_tools_check(struct sdk_call *call);
 /* Takes out of a model call what policy would deny: a module cannot be trusted to. `number`: of the
  * run's model calls; the first is told of in the log. */
 int sdk_tools_strip(const struct sdk_run *r, int number, json_t *body, struct err *e);
+/* Whether one of the definitions is of that name. */
+bool sdk_tools_has(const json_t *tools, const char *name);
 /* tool.done. */
 void sdk_tools_done(struct sdk_run *r, const json_t *message);
 /* No thread runs any more: ends what the module has not. */
@@ -156,23 +160,31 @@ bool sdk_handover_takes(const struct sdk_run *r, const json_t *message);
 /* Adds the client's tools to those of the module. AGW_EINVALID: they have names in common. */
 int sdk_handover_offer(struct sdk_run *r, json_t *body, struct err *e);
 
-/* One answer of the model, in which calls of the client's tools are looked for. */
+/* What was handed over: valid until the run is closed; NULL = nothing. */
+const json_t *sdk_handover_calls(struct sdk_run *r);
+/* The first turn that calls the client's tools is the last. */
+void sdk_handover_take(struct sdk_run *r, const struct tool_turn *turn, json_t *calls_take);
+
+/* ---- sdk_turn.c ---- */
+
+/* One answer of the model, in which calls are looked for that the module does not see to. */
 struct sdk_turn {
     struct tool_turn turn;
-    json_t *kept; /* chunks that the module must not see, unless the calls are all its own */
+    bool takes;      /* calls of the client's tools may be in it, see sdk_handover_takes() */
+    json_t *offered; /* the tools that the module has asked with */
+    json_t *kept;    /* chunks that the module must not see, unless the calls are all its own */
 };
 
-/* AGW_ENOMEM. To be freed in any case. */
-int sdk_turn_init(struct sdk_turn *t, const struct sdk_run *r, struct err *e);
+/* AGW_ENOMEM. To be freed in any case, also when it was never more than zeros. */
+int sdk_turn_init(struct sdk_turn *t, const struct sdk_run *r, json_t *offered, bool takes,
+                  struct err *e);
 void sdk_turn_free(struct sdk_turn *t);
 /* *kept: the chunk is not to be sent on yet. AGW_EUPSTREAM, AGW_ENOMEM. */
 int sdk_turn_chunk(struct sdk_turn *t, json_t *chunk, bool *kept, struct err *e);
 /* After the whole answer, which is *completion (replaced by what the module is to see, if need
- * be) or was a stream (`kept` is then what is to be sent on). */
+ * be) or was a stream (`kept` is then what is to be sent on). Calls of tools that the module has
+ * not offered are on record then. AGW_EUPSTREAM, AGW_ENOMEM, AGW_EAUDIT, AGW_EAGENT. */
 int sdk_turn_end(struct sdk_turn *t, struct sdk_run *r, json_t **completion, struct err *e);
-
-/* What was handed over: valid until the run is closed; NULL = nothing. */
-const json_t *sdk_handover_calls(struct sdk_run *r);
 
 /* ---- sdk_error.c ---- */
 

@@ -83,7 +83,7 @@ static const char *chosen_tool(const json_t *body)
                          "name");
 }
 
-static bool has_tool(const json_t *tools, const char *name)
+bool sdk_tools_has(const json_t *tools, const char *name)
 {
     const json_t *definition;
     size_t i;
@@ -106,7 +106,7 @@ static int replace(json_t *body, json_t *kept)
         json_object_del(body, "parallel_tool_calls");
         return 0;
     }
-    if (chosen[0] != '\0' && !has_tool(kept, chosen))
+    if (chosen[0] != '\0' && !sdk_tools_has(kept, chosen))
         json_object_del(body, "tool_choice");
     return json_object_set(body, "tools", kept);
 }

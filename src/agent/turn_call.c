@@ -181,6 +181,17 @@ int turn_call_settle(struct turn_call *call)
     return 0;
 }
 
+struct invoke_request turn_call_request(const struct turn_call *call)
+{
+    const json_t *arguments =
+        json_object_get(json_object_get(call->value, "function"), "arguments");
+
+    return (struct invoke_request){
+        .tool = call->tool, .name = turn_call_name(call), .unknown = true,
+        .call_id = turn_call_id(call), .arguments = json_string_value(arguments),
+        .arguments_length = json_string_length(arguments)};
+}
+
 static json_t *whole(const struct turn_call *call)
 {
     json_t *shown = json_copy(call->value);

@@ -43,6 +43,9 @@ int turn_call_fix_id(struct turn_call *call, const struct turn_call *calls, size
  * that upstreams take, [A-Za-z0-9_-]{1,64}. 0 or AGW_ENOMEM. */
 int turn_call_settle(struct turn_call *call);
 
+/* For the one door, where what is not one of the agent's is unknown. Borrows from the call. */
+struct invoke_request turn_call_request(const struct turn_call *call);
+
 /* What the client is to see of `piece`, of which the call has been told: the first time all
  * that is known of it. New reference, NULL when memory is out. */
 json_t *turn_call_show(struct turn_call *call, const json_t *piece);

@@ -61,8 +61,7 @@ def transcript(stage, model, script, stream):
     answer = ask(stage, model, stream)
     assert not stage.upstream.failures
     calls = wait_until(lambda: ended_calls(stage, model, begun), sdk_stage.LONG, "end of tools")
-    # A module does not ask for a tool that nobody has, so there is nothing to be on record.
-    return answer, stage.upstream.requests, [one for one in calls["all"] if one[2] != "invalid"]
+    return answer, stage.upstream.requests, calls["all"]
 
 
 def ended_calls(stage, model, begun):
@@ -92,8 +91,14 @@ MORE_SCRIPTS = {
                         call(3, "calculate", '[]')]},
         {"content": "Sorry."}],
     "a tool that nobody has": [
-        {"tool_calls": [call(1, "nonsense", {}), call(2, "strange name", {})]},
+        {"tool_calls": [call(1, "nonsense", {}), call(2, "strange name", {}),
+                        call(3, "calculate", {"expression": "1"}), call(4, "Calculate", "[")]},
         {"content": "Sorry."}],
+    "more calls than are made": [
+        {"tool_calls": [call(f"{i:03}", "nonsense", {}) for i in range(40)]},
+        {"content": "Sorry."}],
+    "a tool that nobody has, in a turn that was cut": [
+        {"content": "It", "finish_reason": "length", "tool_calls": [call(1, "nonsense", "{")]}],
     "ids that are used twice": [
         {"tool_calls": [call(1, "calculate", {"expression": "1"})]},
         {"tool_calls": [call(1, "calculate", {"expression": "2"})]},
@@ -120,6 +125,18 @@ def test_each_language_has_the_same_transcript(stage, name, model, stream):
     in_yaml = transcript(stage, YAML, SCRIPTS[name], stream)
     assert (answer, calls) == (in_yaml[0], in_yaml[2])
     assert list(map(plain, requests)) == list(map(plain, in_yaml[1]))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", [PYTHON, NODE])
+def test_a_tool_that_nobody_has_is_on_record_where_it_ends_the_run(stage, model, stream):
+    """So do the SDKs take it; the trail says what the model wanted all the same."""
+    stage.upstream.play([{"tool_calls": [call(1, "nonsense", {"to": "no avail"})]}])
+    begun = max(row["seq"] for row in stage.gateway.sql("SELECT seq FROM audit_event"))
+    with pytest.raises(openai.APIError) as error:
+        ask(stage, model, stream)
+    assert error.value.code == "agent_error"
+    assert ended_calls(stage, model, begun) == {"all": [("call_1", "nonsense", "invalid")]}
 
 
 def plain(body):

@@ -43,7 +43,8 @@ static struct sdk_scene *on_stage;
 
 static bool is_answered(const struct sdk_scene *s)
 {
-    return strstr(s->heard, "llm.end") != NULL || strstr(s->heard, "llm.error") != NULL;
+    return strstr(s->heard, "llm.end") != NULL || strstr(s->heard, "llm.error") != NULL ||
+           strstr(s->heard, "llm.response") != NULL;
 }
 
 static bool wait_lines(struct sdk_scene *s, int lines, size_t *length)

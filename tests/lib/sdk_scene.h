@@ -42,7 +42,7 @@ struct sdk_scene {
     const struct sdk_step *steps;
     pthread_t host;
     int peer, opened, refuse;
-    char heard[65536]; /* what the host was told */
+    char heard[1 << 18]; /* what the host was told */
     char told[65536];  /* what the client was: texts, <reason>, {usage} */
     int answers, status, sink_code, violations;
     struct err e;

@@ -538,7 +538,7 @@ LATER = [
 ]
 
 LOOPED = [
-    ("an agent's loop reaches tools that are not its own", "src/agent/run_declarative.c",
+    ("an agent's loop reaches tools that are not its own", "src/agent/turn_call.c",
      ".unknown = true,", ".unknown = false,", LOOP),
     ("an agent's loop offers denied tools", "src/agent/toolbox.c",
      "if (invoke_allows(run->caller, box->tools.tools[i]) &&", "if (", LOOP),
@@ -692,8 +692,14 @@ DROPINS = [
      "return invoke_allows(&r->caller, tool);", "return true;",
      ["integration:test_sdk_hostile:none_is_left"]),
     ("a tool that was stripped stays chosen", "src/agent/sdk_tools.c",
-     "if (chosen[0] != '\\0' && !has_tool(kept, chosen))",
-     "if (false && !has_tool(kept, chosen))", HELD),
+     "if (chosen[0] != '\\0' && !sdk_tools_has(kept, chosen))",
+     "if (false && !sdk_tools_has(kept, chosen))", HELD),
+    ("a call of what no module has leaves nothing", "src/agent/sdk_turn.c",
+     "        if (unknown[i])", "        if (false && unknown[i])", ["test_agent_sdk_tools"]),
+    ("a call of what a module has is called unknown", "src/agent/sdk_turn.c",
+     "        if (unknown[i])", "        if (true || unknown[i])", ["test_agent_sdk_tools"]),
+    ("calls in an answer that was cut are looked at", "src/agent/sdk_turn.c",
+     "status == 0 && goes_on &&", "status == 0 &&", ["test_agent_sdk_tools"]),
     ("the old way to offer tools passes", "src/agent/sdk_tools.c",
      '    json_object_del(body, "functions"); /* the way to offer tools before `tools` */\n', "",
      HELD),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Tools of the client in runs that another process hosts: what the model is offered, what the
- * module sees, and what the client gets. */
+ * module sees, and what the client gets. And calls of tools that nobody has. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -164,6 +164,130 @@ static void tools_are_handed_over_without_memory(void **state)
     sdk_scene_model = NULL;
 }
 
+/* ---- tools that nobody has ---- */
+
+#define OFFERED ",\"tools\":[" TOOL("own") "," TOOL("forbidden") "]"
+#define ASKS(more) {{HELLO ASK("1", more), -1}, {DONE("fine"), 0}}
+
+static const struct unknown_case {
+    const char *name, *model;
+    bool streaming;
+    struct sdk_step steps[3];
+    int recorded;
+} unknowns[] = {
+    {"its own", ANSWER("null", CALL_OF("c1", "own"), "tool_calls"), false, ASKS(OFFERED), 0},
+    {"one that was offered, but not to the model",
+     ANSWER("null", CALL_OF("c1", "forbidden"), "stop"), false, ASKS(OFFERED), 0},
+    {"none of its", ANSWER("null", CALL_OF("c1", "Own"), "tool_calls"), false, ASKS(OFFERED), 1},
+    {"some", ANSWER("null", CALL_OF("c1", "a b") "," CALL_OF("c2", "own") "," CALL_OF("c3", ""),
+                    "tool_calls"), false, ASKS(OFFERED), 2},
+    {"it has none", ANSWER("null", CALL_OF("c1", "own"), "tool_calls"), false, ASKS(""), 1},
+    {"in a turn of the run", ANSWER("null", CALL_OF("c1", "own"), "tool_calls"), false,
+     {{HELLO MAIN("1", ""), -1}, {DONE("fine"), 0}}, 1},
+    {"cut", ANSWER("null", CALL_OF("c1", "what"), "length"), false, ASKS(OFFERED), 0},
+    {"no function",
+     ANSWER("null", "{\"id\":\"c1\",\"type\":\"custom\",\"custom\":{\"name\":\"what\","
+            "\"input\":\"\"}}", "tool_calls"), false, ASKS(OFFERED), 0},
+    {"in a stream", "[" CHUNK("\"content\":\"Wait.\"", "null") ","
+     CHUNK("\"tool_calls\":[{\"index\":0,\"id\":\"c1\",\"function\":{\"name\":\"what\"}}]",
+           "null") ","
+     CHUNK("\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{}\"}}]", "null") ","
+     CHUNK("", "\"tool_calls\"") "]", true, ASKS(OFFERED STREAM), 1},
+    {"cut in a stream", "[" CHUNK("\"tool_calls\":[" CALL_OF("c1", "what") "]", "null") ","
+     CHUNK("", "\"length\"") "]", true, ASKS(OFFERED STREAM), 0},
+    {"words alone in a stream", "[" CHUNK("\"content\":\"Yes\"", "\"stop\"") "]", true,
+     ASKS(OFFERED STREAM), 0},
+};
+
+static void what_nobody_has_is_called_in_the_trail(void **state)
+{
+    struct sdk_scene *s = *state;
+
+    s->run.added_max = 64;
+    for (size_t i = 0; i < sizeof unknowns / sizeof unknowns[0]; i++) {
+        const struct unknown_case *c = &unknowns[i];
+
+        sdk_scene_model = c->model;
+        sdk_scene_perform(s, c->steps, c->streaming);
+        sdk_scene_model = NULL;
+        if (s->status != 0 || s->hops.calls != c->recorded)
+            print_error("%s: %d %s\n", c->name, s->status, s->e.message);
+        assert_int_equal(s->status, 0);
+        assert_int_equal(s->hops.calls, c->recorded);
+        assert_null(strstr(s->heard, "llm.error"));
+    }
+}
+
+/* With so many calls, each "c": the answer of a model. */
+static char *many_calls(int count)
+{
+    json_t *calls = json_array();
+    char *text;
+
+    while (count-- > 0)
+        json_array_append_new(calls, json_loads(CALL_OF("c", "what"), 0, NULL));
+    calls = json_pack("{s:[{s:i,s:{s:n,s:o},s:s}]}", "choices", "index", 0, "message", "content",
+                      "tool_calls", calls, "finish_reason", "tool_calls");
+    text = json_dumps(calls, 0);
+    json_decref(calls);
+    assert_non_null(text);
+    return text;
+}
+
+/* One after the other, until the run is over. */
+static void ask_often(struct sdk_scene *s, const char *model)
+{
+    enum { TIMES = 40 };
+    struct sdk_step steps[TIMES + 2] = {{HELLO ASK("1", ""), 3}};
+
+    for (int i = 1; i < TIMES; i++)
+        steps[i] = (struct sdk_step){ASK("2", ""), 1};
+    steps[TIMES] = (struct sdk_step){DONE("fine"), 0};
+    sdk_scene_model = model;
+    sdk_scene_perform(s, steps, false);
+    sdk_scene_model = NULL;
+}
+
+static void they_have_their_limits(void **state)
+{
+    struct sdk_scene *s = *state;
+    char *some = many_calls(40), *too_many = many_calls(129);
+
+    log_set_level(LOG_ERROR);
+    s->run.added_max = 64;
+    ask_often(s, some); /* 32 of them count: as many as are made of a turn */
+    assert_int_equal(s->status, AGW_EAGENT);
+    assert_non_null(strstr(s->e.message, "called tools more than 1024 times"));
+    assert_true(s->hops.calls > 1024 && s->hops.calls < 1100);
+    ask_often(s, too_many);
+    assert_int_equal(s->status, 0);
+    assert_non_null(strstr(s->heard, "llm.error"));
+    assert_int_equal(s->hops.calls, 0);
+    free(some);
+    free(too_many);
+}
+
+static void recorded(void *arg)
+{
+    struct sdk_scene *s = arg;
+
+    sdk_scene_clean_up(s);
+    if (s->status != 0 && s->status != AGW_ENOMEM && s->status != AGW_EAGENT)
+        fail_msg("%d %s", s->status, s->e.message);
+}
+
+static void they_are_recorded_without_memory(void **state)
+{
+    struct sdk_scene *s = *state;
+
+    log_set_level(LOG_ERROR);
+    s->run.added_max = 64;
+    s->steps = unknowns[2].steps;
+    sdk_scene_model = unknowns[2].model;
+    assert_true(inject_each(INJECT_MEMORY, sdk_scene_run, recorded, s) > 20);
+    sdk_scene_model = NULL;
+}
+
 #define ROW(test) cmocka_unit_test_setup_teardown(test, sdk_scene_setup, sdk_scene_teardown)
 
 int main(void)
@@ -172,6 +296,9 @@ int main(void)
         ROW(tools_of_the_client_are_handed_over),
         ROW(the_model_is_offered_them_in_turns_of_the_run),
         ROW(tools_are_handed_over_without_memory),
+        ROW(what_nobody_has_is_called_in_the_trail),
+        ROW(they_have_their_limits),
+        ROW(they_are_recorded_without_memory),
     };
 
     if (http_client_init() != 0)
