@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -163,15 +164,40 @@ static int receive_all(struct link *link, struct err *e)
 
 /* ---- the thread ---- */
 
+/* Whoever may write to the socket's folder can have put one of their own there. That is the
+ * operator's choice, unless it is everybody: then it must belong to a user who could do worse. */
+static int check_peer(const char *path, int fd, struct err *e)
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    char folder[sizeof((struct link *)NULL)->path];
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    struct stat st;
+
+    snprintf(folder, sizeof folder, "%.*s", (int)length, path);
+    if (stat(length == 0 ? "." : folder, &st) != 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+        return err_set(e, AGW_EUNAVAILABLE, "%s: %s", path, strerror(errno));
+    if ((st.st_mode & S_IWOTH) == 0 || peer.uid == 0 || peer.uid == geteuid() ||
+        peer.uid == st.st_uid)
+        return 0;
+    return err_set(e, AGW_EUNAVAILABLE,
+                   "%s: who listens is user %u, neither this one nor root, and everybody may"
+                   " write to its folder: take another for runner.socket",
+                   path, peer.uid);
+}
+
 static int dial(const char *path, struct err *e)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
+        err_set(e, AGW_EUNAVAILABLE, "%s: %s", path, strerror(errno));
+    else if (check_peer(path, fd, e) == 0)
         return fd;
-    err_set(e, AGW_EUNAVAILABLE, "%s: %s", path, strerror(errno));
     if (fd >= 0)
         close(fd);
     return -1;

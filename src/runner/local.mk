@@ -21,4 +21,4 @@ tests_unit_test_runner_session_SOURCES = tests/unit/test_runner_session.c
 unit_tests += tests/unit/test_runner_link
 tests_unit_test_runner_link_SOURCES = tests/unit/test_runner_link.c $(inject)
 tests_unit_test_runner_link_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
-tests_unit_test_runner_link_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps)
+tests_unit_test_runner_link_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps) -Wl,--wrap=getsockopt

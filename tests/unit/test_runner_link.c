@@ -7,12 +7,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <dirent.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -188,6 +190,29 @@ static void drop_curtain(struct stage *s)
     unlink(s->path);
 }
 
+/* ---- whose the runner is ---- */
+
+enum { NOT_ASKED = -1, UNKNOWN = -2 };
+
+static _Atomic int64_t peer_uid = NOT_ASKED; /* what the kernel says of it; it is this process */
+
+int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
+
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+{
+    int status = __real_getsockopt(fd, level, name, value, size);
+    int64_t uid = atomic_load(&peer_uid);
+
+    if (level == SOL_SOCKET && name == SO_PEERCRED && uid == UNKNOWN) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (status == 0 && level == SOL_SOCKET && name == SO_PEERCRED && uid >= 0)
+        ((struct ucred *)value)->uid = (uid_t)uid;
+    return status;
+}
+
 /* ---- the gateway ---- */
 
 static void on_change(void *arg, const struct dropins *now, const struct dropins *before)
@@ -347,6 +372,46 @@ static void lists_are_passed_on(void **state)
     update(s);
     assert_true(link_serial(s->link) > serial); /* there are none now */
     assert_null(link_dropins(s->link, NULL));
+}
+
+static bool has_reason(struct stage *s)
+{
+    return strcmp(state_of(s, "state"), "away") == 0 &&
+           strcmp(state_of(s, "reason"), "it was not asked yet") != 0;
+}
+
+static void where_everybody_may_write_a_stranger_is_no_runner(void **state)
+{
+    enum { STRANGER = 4711, OTHER = 4712 };
+    const struct {
+        mode_t folder;
+        int64_t uid;
+        const char *reason; /* NULL: it is taken */
+    } cases[] = {
+        {0755, STRANGER, NULL},
+        {0770, STRANGER, NULL},
+        {0777, STRANGER, "who listens is user 4711, neither this one nor root"},
+        {01777, OTHER, "user 4712"},
+        {01777, UNKNOWN, "Invalid argument"},
+        {0777, 0, NULL},
+        {01777, geteuid(), NULL},
+    };
+    struct stage *s = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(chmod(s->folder, cases[i].folder), 0);
+        atomic_store(&peer_uid, cases[i].uid);
+        atomic_store(&s->lists, 0);
+        link_free(&s->link);
+        s->link = link_new();
+        link_on_change(s->link, on_change, s);
+        update(s);
+        await_true(cases[i].reason == NULL ? has_list : has_reason, s);
+        assert_true(cases[i].reason == NULL ||
+                    strstr(state_of(s, "reason"), cases[i].reason) != NULL);
+        assert_int_equal(atomic_load(&s->lists) > 0, cases[i].reason == NULL);
+    }
+    atomic_store(&peer_uid, NOT_ASKED);
 }
 
 static void a_connection_is_handed_over(void **state)
@@ -632,6 +697,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(nobody_wants_it_nobody_calls_it, setup, teardown),
         cmocka_unit_test_setup_teardown(an_agent_of_agents_yaml_wants_it_too, setup, teardown),
         cmocka_unit_test_setup_teardown(lists_are_passed_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(where_everybody_may_write_a_stranger_is_no_runner, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_connection_is_handed_over, setup, teardown),
         cmocka_unit_test_setup_teardown(refusals_say_what_to_do, setup, teardown),
         cmocka_unit_test_setup_teardown(who_asks_waits_no_longer_than_wanted, setup, teardown),
