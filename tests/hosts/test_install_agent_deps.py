@@ -47,12 +47,12 @@ def root(directory):
     return agents
 
 
-def call(root, *arguments, status=0):
+def call(root, *arguments, status=0, programs="/nowhere"):
     done = subprocess.run(
         [PROGRAM, "--python", sys.executable, "--node",
          env.TEST_ENV / "venv/bin/node", *arguments], cwd=root.parent, text=True,
         capture_output=True, timeout=100 * env.SLOW,
-        env={"PATH": os.environ["PATH"], "HOME": str(root.parent), "PIP_NO_INDEX": "1",
+        env={"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(root.parent), "PIP_NO_INDEX": "1",
              "PIP_FIND_LINKS": str(root.parent / "packages"), "LANG": "C.UTF-8",
              "NPM_CONFIG_OFFLINE": "true", "NPM_CONFIG_REGISTRY": "http://127.0.0.1:9/",
              "GATEWAY_AGENT_DISCOVERY_PATH": str(root)})
@@ -99,6 +99,31 @@ def test_all_and_a_changed_file(root):
     said = call(root, "--all")
     assert said.count("installing") == 1 and said.count("up to date") == 2
     call(root, "--check")
+
+
+def test_a_folder_is_up_to_date_in_whatever_order_its_files_are_listed(root, directory):
+    """A copy, an archive or another file system has them in another order."""
+    texts = {"requirements.txt": "-r one.txt\n-r two.txt\n", "one.txt": "needed\n",
+             "two.txt": "needed>=1\n"}
+    for name, text in texts.items():
+        (root / "labs/Beta" / name).write_text(text)
+    programs = directory / "bin"
+    programs.mkdir()
+
+    def listed(order):
+        """find as on a file system that lists its files in this order."""
+        names = " ".join(f'"$folder"/{name}' for name in order)
+        (programs / "find").write_text("#!/bin/sh\nfolder=$1\nshift\ncase $* in\n"
+                                       f"  *.txt*) printf '%s\\0' {names};;\n"
+                                       '  *) exec /usr/bin/find "$folder" "$@";;\nesac\n')
+        (programs / "find").chmod(0o755)
+
+    listed(["one.txt", "two.txt", "requirements.txt"])
+    assert "installing" in call(root, "--agent", "labs/Beta", programs=programs)
+    listed(["requirements.txt", "two.txt", "one.txt"])
+    assert "up to date" in call(root, "--agent", "labs/Beta", programs=programs)
+    (root / "labs/Beta/one.txt").write_text("needed==1.0\n")
+    assert "installing" in call(root, "--agent", "labs/Beta", programs=programs)
 
 
 def test_what_cannot_be_installed_leaves_what_was_there(root):
