@@ -7,7 +7,7 @@ import pytest
 
 import fcgi
 from agwctl import FAILED, FINDING, HOSTILE, USAGE, Agwctl
-from gateway import KEYS
+from gateway import KEYS, Gateway
 
 SECRET = re.compile(r"^agw_[0-9A-Za-z]{36}$")
 
@@ -18,16 +18,8 @@ def ask(gateway, secret, agent="mock/ok"):
 
 @pytest.fixture(scope="module")
 def served(session_dir, mock):
-    from gateway import Gateway
-    instance = Gateway(session_dir / "ctlkeys", mock)
-    instance.start()
-    yield instance
-    instance.stop()
-
-
-@pytest.fixture(scope="module")
-def ctl(served):
-    return Agwctl(served)
+    with Gateway(session_dir / "ctlkeys", mock) as gateway:
+        yield gateway
 
 
 def test_a_key_from_create_to_revoke(served, ctl):

@@ -6,7 +6,7 @@ import pytest
 
 import fcgi
 from agwctl import FAILED, FINDING, HOSTILE, USAGE, Agwctl
-from gateway import KEYS
+from gateway import KEYS, Gateway
 from procs import wait_until
 
 PLAN = "vault/secret-plan"
@@ -18,16 +18,8 @@ def ask(gateway, agent=PLAN, key="client"):
 
 @pytest.fixture(scope="module")
 def served(session_dir, mock):
-    from gateway import Gateway
-    instance = Gateway(session_dir / "ctloverrides", mock)
-    instance.start()
-    yield instance
-    instance.stop()
-
-
-@pytest.fixture(scope="module")
-def ctl(served):
-    return Agwctl(served)
+    with Gateway(session_dir / "ctloverrides", mock) as gateway:
+        yield gateway
 
 
 def ids(ctl, *words):

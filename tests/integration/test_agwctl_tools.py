@@ -3,8 +3,8 @@
 import pytest
 
 import fcgi
-from agwctl import FAILED, FINDING, USAGE, Agwctl
-from gateway import KEYS
+from agwctl import FAILED, FINDING, USAGE
+from gateway import KEYS, Gateway
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS = {"tools": [
@@ -17,20 +17,13 @@ TOOLS = {"tools": [
 
 @pytest.fixture(scope="module")
 def served(session_dir, mock):
-    from gateway import Gateway
-    instance = Gateway(session_dir / "ctltools", mock, tools=TOOLS, security={
+    security = {
         "default": {"deny_tools": ["secret"], "tool_rules": [
             {"agents": ["labs/*"], "allow_tools": []}]},
         "api_keys": [{"id": "admin", "key": KEYS["admin"], "roles": ["admin"]},
-                     {"id": "narrow", "key": KEYS["narrow"], "allow_tools": ["nothing"]}]})
-    instance.start()
-    yield instance
-    instance.stop()
-
-
-@pytest.fixture(scope="module")
-def ctl(served):
-    return Agwctl(served)
+                     {"id": "narrow", "key": KEYS["narrow"], "allow_tools": ["nothing"]}]}
+    with Gateway(session_dir / "ctltools", mock, tools=TOOLS, security=security) as gateway:
+        yield gateway
 
 
 def test_list(ctl):

@@ -6,7 +6,7 @@ import pytest
 
 import fcgi
 from agwctl import FAILED, HOSTILE, USAGE, Agwctl
-from gateway import KEYS
+from gateway import KEYS, Gateway
 from procs import wait_until
 
 CLIENT = KEYS["client"]
@@ -21,28 +21,21 @@ def _not_at_midnight():
 
 @pytest.fixture(scope="module")
 def served(session_dir, mock):
-    from gateway import Gateway
-    instance = Gateway(session_dir / "ctlusage", mock, security={
+    security = {
         "default": {"budget": {"tokens_per_day": 100000}},
         "api_keys": [
             {"id": "client", "key": CLIENT, "budget": {"requests_per_day": 3}},
             {"id": "client2", "key": KEYS["client2"], "budget": {"tokens_per_day": 0}},
             {"id": "narrow", "key": KEYS["narrow"]},
-            {"id": "admin", "key": KEYS["admin"], "roles": ["admin"]}]})
-    instance.start()
-    for key, agents in ((CLIENT, ["mock/ok", "echo/echo", "mock/ok", "mock/ok"]),
-                        (KEYS["client2"], ["mock/ok", "vault/secret-plan"])):
-        for agent in agents:
-            fcgi.chat(instance.socket, key, agent)
-    wait_until(lambda: instance.sql("SELECT sum(requests) AS n FROM usage_day")[0]["n"] == 6, 10,
-               "six ends")
-    yield instance
-    instance.stop()
-
-
-@pytest.fixture(scope="module")
-def ctl(served):
-    return Agwctl(served)
+            {"id": "admin", "key": KEYS["admin"], "roles": ["admin"]}]}
+    with Gateway(session_dir / "ctlusage", mock, security=security) as gateway:
+        for key, agents in ((CLIENT, ["mock/ok", "echo/echo", "mock/ok", "mock/ok"]),
+                            (KEYS["client2"], ["mock/ok", "vault/secret-plan"])):
+            for agent in agents:
+                fcgi.chat(gateway.socket, key, agent)
+        wait_until(lambda: gateway.sql("SELECT sum(requests) AS n FROM usage_day")[0]["n"] == 6,
+                   10, "six ends")
+        yield gateway
 
 
 def test_days_and_budgets(served, ctl):

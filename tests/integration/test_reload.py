@@ -84,12 +84,9 @@ def reloading(session_dir, mock):
     from webserver import WebServer
     instance = Gateway(session_dir / "reload", mock, gateway={"workers": 3})
     _write(instance, GOOD)
-    instance.start()
-    web = WebServer(instance.directory, instance.socket, "nginx")
-    instance.port = web.port
-    yield instance
-    web.stop()
-    instance.stop()
+    with instance, WebServer(instance.directory, instance.socket, "nginx") as web:
+        instance.port = web.port
+        yield instance
 
 
 @pytest.mark.parametrize("kind", BROKEN)

@@ -14,10 +14,12 @@ import pytest
 
 import env
 from procs import wait_until
-from runner import (LONG, PATIENT, Refused, ask, begin, begin_on, finish, module, names,
-                    read_messages, send_with_fds, start_run)
+from runner import (LONG, NET, NET_ENTRY, PACED, PATIENT, Refused, ask, begin, begin_on, finish,
+                    module, names, read_messages, refusal, send_with_fds, start_run)
 
 SOON = 2.0 * env.SLOW  # the promise is two seconds
+DIES = "import os\nagent = {'fake': lambda *_: os._exit(9)}\n"
+HANGING = PATIENT + "def on_ping():\n    import time\n    time.sleep(1e6)\n"
 
 # ---- finding and changing -------------------------------------------------------------------
 
@@ -38,19 +40,14 @@ def test_a_folder_that_is_copied_in_is_an_agent_until_it_is_deleted(runner):
         began = time.monotonic()
         (r.agents / "Hello/agent.py").unlink()
         c.wait(lambda listing: not listing["agents"], timeout=SOON)
-        with pytest.raises(Refused) as refusal:
-            c.open("default/hello")
-        assert refusal.value.args[0]["class"] == "unknown"
+        assert refusal(c, "default/hello")["class"] == "unknown"
         c.wait(lambda listing: not listing["modules"], what="end of the module")
 
 
 def test_an_edit_changes_an_agent_and_drops_no_run(runner):
     r = runner()
-    r.put("a/Patient/agent.py", PATIENT.replace("TEXT", "old"))
-    r.put("a/Other/agent.py", module("other"))
-    r.start()
-    with r.control() as c:
-        c.wait_agents("a/patient", "a/other")
+    with r.serving({"a/Patient/agent.py": PATIENT.replace("TEXT", "old"),
+                    "a/Other/agent.py": module("other")}) as c:
         other = c.module("a.Other.agent")
         running = begin(c, "a/patient")
         r.put("a/Patient/agent.py", PATIENT.replace("TEXT", "new"))
@@ -62,11 +59,7 @@ def test_an_edit_changes_an_agent_and_drops_no_run(runner):
 
 def test_a_helper_module_and_requirements_make_a_new_generation(runner):
     r = runner()
-    r.put("Hello/agent.py", module("hello"))
-    r.put("Hello/parts/helper.py", "")
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/hello")
+    with r.serving({"Hello/agent.py": module("hello"), "Hello/parts/helper.py": ""}) as c:
         for generation, file in enumerate(["parts/helper.py", "requirements.txt"], 2):
             r.put(f"Hello/{file}", "# changed\n")
             c.wait(lambda _, g=generation: c.module("Hello.agent")["generation"] == g)
@@ -89,10 +82,7 @@ def test_without_watch_a_refresh_finds_what_changed(runner):
 def test_another_default_model_makes_a_new_generation(runner):
     """A process is told the default when it loads, and would go on to ask the old one."""
     r = runner(watch=False)
-    r.put("Hello/agent.py", module("hello"))
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/hello")
+    with r.serving({"Hello/agent.py": module("hello")}) as c:
         before = c.module("Hello.agent")
         r.config["agents"]["defaults"]["model"] = "other"
         r.write()
@@ -228,10 +218,7 @@ def test_a_blocked_module_is_never_executed(runner, directory):
 
 def test_no_generation_of_a_blocked_module_runs_on(runner):
     r = runner()
-    r.put("Patient/agent.py", PATIENT.replace("TEXT", "old"))
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/patient")
+    with r.serving({"Patient/agent.py": PATIENT.replace("TEXT", "old")}) as c:
         running = [begin(c, "default/patient")]
         r.put("Patient/agent.py", PATIENT.replace("TEXT", "new"))
         c.wait(lambda _: c.module("Patient.agent")["generation"] == 2)
@@ -256,10 +243,7 @@ def test_nothing_is_allowed_without_a_list(runner):
 
 def test_a_configuration_with_errors_is_not_taken(runner):
     r = runner()
-    r.put("Hello/agent.py", module("hello"))
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/hello")
+    with r.serving({"Hello/agent.py": module("hello")}) as c:
         (r.directory / "security.yaml").write_text("nonsense: [")
         assert names(c.refresh()) == ["default/hello"]
         assert "security.yaml" in c.errors(kind="validation")[0]["message"]
@@ -273,10 +257,7 @@ def test_a_configuration_with_errors_is_not_taken(runner):
 
 def test_a_process_ends_when_idle_and_comes_back(runner):
     r = runner(runner={"idle_stop": 0.3, "ping_interval": 0.1})
-    r.put("Patient/agent.py", PATIENT)
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/patient")
+    with r.serving({"Patient/agent.py": PATIENT}) as c:
         connection = begin(c, "default/patient")
         time.sleep(1)  # three times idle_stop, in which it is not idle
         assert c.module("Patient.agent")["state"] == "running"
@@ -318,8 +299,7 @@ def test_searches_do_not_hasten_what_is_tried_again(runner, directory):
 
 def test_refreshes_do_not_end_a_load_under_way(runner):
     r = runner()
-    r.put("Slow/agent.py", "import time\nwhile open('pace.bin').read() == 'slow':\n"
-                           "    time.sleep(0.02)\n" + module("slow"))
+    r.put("Slow/agent.py", PACED + module("slow"))
     pace = r.put("Slow/pace.bin", "slow")
     r.start()
     with r.control() as c:
@@ -335,12 +315,8 @@ def test_refreshes_do_not_end_a_load_under_way(runner):
 
 def test_a_crash_ends_the_run_and_the_next_one_is_served(runner):
     r = runner()
-    r.put("Dies/agent.py", "import os\nagent = {'fake': lambda *_: os._exit(9)}\n"
-                           "good = {'fake': 'good'}\n")
-    r.put("Fine/agent.py", PATIENT)
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/dies", "default/fine")
+    with r.serving({"Dies/agent.py": DIES + "good = {'fake': 'good'}\n",
+                    "Fine/agent.py": PATIENT}) as c:
         other = begin(c, "default/fine")
         for restarts in range(1, 3):
             assert ask(c, "default/dies") is None
@@ -353,26 +329,19 @@ def test_a_crash_ends_the_run_and_the_next_one_is_served(runner):
 
 def test_one_that_crashes_again_and_again_is_left_alone_for_a_while(runner):
     r = runner()
-    r.put("Dies/agent.py", "import os\nagent = {'fake': lambda *_: os._exit(9)}\n")
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/dies")
-        with pytest.raises(Refused) as refusal:
+    with r.serving({"Dies/agent.py": DIES}) as c:
+        with pytest.raises(Refused) as refused:
             for restarts in range(1, 10):
                 assert ask(c, "default/dies") is None
                 c.wait(lambda _, n=restarts: c.module("Dies.agent")["restarts"] == n)
-        answer = refusal.value.args[0]
+        answer = refused.value.args[0]
         assert answer["class"] == "backoff" and answer["retry_after_ms"] > 1000
         assert c.refresh() and c.module("Dies.agent")["state"] == "backoff"
 
 
 def test_one_that_hangs_is_killed(runner):
     r = runner(runner={"ping_interval": 0.2})
-    r.put("Hangs/agent.py", PATIENT + "def on_ping():\n    import time\n    time.sleep(1e6)\n")
-    r.put("Fine/agent.py", module("fine"))
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/hangs", "default/fine")
+    with r.serving({"Hangs/agent.py": HANGING, "Fine/agent.py": module("fine")}) as c:
         connection = begin(c, "default/hangs")
         assert read_messages(connection) == []  # its end
         c.wait(lambda _: c.errors(kind="runtime", module="Hangs.agent"))
@@ -383,11 +352,7 @@ def test_one_that_hangs_is_killed(runner):
 
 def test_a_gateway_can_have_a_hanging_process_looked_at(runner):
     r = runner(runner={"ping_interval": 60})
-    r.put("Hangs/agent.py", PATIENT + "def on_ping():\n    import time\n    time.sleep(1e6)\n")
-    r.put("Fine/agent.py", PATIENT)
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/hangs", "default/fine")
+    with r.serving({"Hangs/agent.py": HANGING, "Fine/agent.py": PATIENT}) as c:
         hanging, fine = begin(c, "default/hangs"), begin(c, "default/fine")
         for agent in ("default/hangs", "default/fine", "default/nobody"):
             c.send({"t": "kill", "agent": agent, "reason": "hang"})
@@ -398,12 +363,7 @@ def test_a_gateway_can_have_a_hanging_process_looked_at(runner):
 
 def test_a_late_report_of_a_hang_leaves_the_process_alone_that_came_after(runner):
     r = runner(runner={"ping_interval": 60})
-    hang = "def on_ping():\n    import time\n    time.sleep(1e6)\n"
-    r.put("Hangs/agent.py", PATIENT + hang)
-    r.put("Other/agent.py", PATIENT + hang)
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/hangs", "default/other")
+    with r.serving({"Hangs/agent.py": HANGING, "Other/agent.py": HANGING}) as c:
         first = begin(c, "default/hangs")
         process = c.processes["default/hangs"]
         c.send({"t": "kill", "agent": "default/hangs", "process": process, "reason": "hang"})
@@ -453,14 +413,11 @@ def test_hosts_that_do_not_keep_to_the_wire_are_ended(runner, directory, code, m
 
 def test_endless_output_is_logged_in_part_and_hinders_nobody(runner):
     r = runner()
-    r.put("Noisy/agent.py", "import sys, threading\n"
-                            "def shout():\n    while True: print('x' * 70)\n"
-                            "threading.Thread(target=shout, daemon=True).start()\n"
-                            + module("noisy"))
-    r.put("Fine/agent.py", module("fine"))
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/noisy", "default/fine")
+    with r.serving({"Noisy/agent.py": "import sys, threading\n"
+                                      "def shout():\n    while True: print('x' * 70)\n"
+                                      "threading.Thread(target=shout, daemon=True).start()\n"
+                                      + module("noisy"),
+                    "Fine/agent.py": module("fine")}) as c:
         wait_until(lambda: [e for e in r.events("runner.host.output") if "dropped" in e], LONG,
                    "note of dropped lines")
         assert ask(c, "default/fine") == "fine"
@@ -496,19 +453,14 @@ def test_a_stop_lets_runs_end(runner):
         connection = begin(c, "default/patient")
         r.process.send(signal.SIGTERM)
         wait_until(lambda: not r.socket.exists(), LONG, "end of the socket")
-        with pytest.raises(Refused) as refusal:
-            c.open("default/patient")
-        assert refusal.value.args[0]["class"] == "draining"
+        assert refusal(c, "default/patient")["class"] == "draining"
         assert finish(connection) == "TEXT"
         assert r.process.wait(LONG) == 0
 
 
 def test_a_second_stop_does_not_wait(runner):
     r = runner()
-    r.put("Patient/agent.py", PATIENT)
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/patient")
+    with r.serving({"Patient/agent.py": PATIENT}) as c:
         connection = begin(c, "default/patient")
         r.process.send(signal.SIGTERM)
         wait_until(lambda: not r.socket.exists(), LONG, "end of the socket")
@@ -520,10 +472,7 @@ def test_a_second_stop_does_not_wait(runner):
 
 def test_runs_and_memory_are_told_without_being_asked_for(runner):
     r = runner(runner={"ping_interval": 0.1})
-    r.put("Patient/agent.py", PATIENT)
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/patient")
+    with r.serving({"Patient/agent.py": PATIENT}) as c:
         c.wait(lambda _: c.module("Patient.agent")["rss"] == 1 << 20, what="memory")
         runs = [begin(c, "default/patient") for _ in range(3)]
         c.wait(lambda _: c.module("Patient.agent")["runs"] == 3, what="runs")
@@ -533,10 +482,7 @@ def test_runs_and_memory_are_told_without_being_asked_for(runner):
 
 def test_many_runs_are_no_storm_of_lists(runner):
     r = runner(runner={"ping_interval": 0.1})
-    r.put("Patient/agent.py", PATIENT)
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/patient")
+    with r.serving({"Patient/agent.py": PATIENT}) as c:
         c.wait(lambda _: c.module("Patient.agent")["rss"] == 1 << 20, what="memory")
         before, began = c.listing["generation"], time.monotonic()
         while time.monotonic() - began < 4:  # in each ping's time it has other runs
@@ -551,10 +497,7 @@ def test_many_runs_are_no_storm_of_lists(runner):
 
 def test_many_connections_at_once_and_none_leaks(runner):
     r = runner(runner={"max_runs": 200})
-    r.put("Patient/agent.py", PATIENT)
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/patient")
+    with r.serving({"Patient/agent.py": PATIENT}) as c:
         assert finish(begin(c, "default/patient")) == "TEXT"
         before = r.descriptors()
         for _ in range(3):
@@ -569,10 +512,7 @@ def test_many_connections_at_once_and_none_leaks(runner):
 
 def test_neither_end_of_a_connection_blocks(runner):
     r = runner()
-    r.put("Hello/agent.py", "agent = {'fake': lambda *_: str(was_blocking)}\n")
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/hello")
+    with r.serving({"Hello/agent.py": "agent = {'fake': lambda *_: str(was_blocking)}\n"}) as c:
         assert ask(c, "default/hello") == "False" and c.was_blocking is False
 
 
@@ -594,15 +534,10 @@ def test_opens_wait_for_a_process_that_starts(runner):
 
 def test_no_more_runs_than_allowed(runner):
     r = runner(runner={"max_runs": 2})
-    r.put("Patient/agent.py", PATIENT)
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/patient")
+    with r.serving({"Patient/agent.py": PATIENT}) as c:
         runs = [begin(c, "default/patient") for _ in range(2)]
-        with pytest.raises(Refused) as refusal:
-            c.open("default/patient")
-        assert refusal.value.args[0]["class"] == "busy"
-        assert refusal.value.args[0]["retry_after_ms"] > 0
+        answer = refusal(c, "default/patient")
+        assert answer["class"] == "busy" and answer["retry_after_ms"] > 0
         assert finish(runs.pop()) == "TEXT"
 
         def another():
@@ -621,11 +556,8 @@ def first_message(sock):
 
 def test_without_descriptors_it_says_so_and_recovers(runner):
     r = runner()
-    r.put("Hello/agent.py", module("hello"))
-    r.start()
     others = []
-    with r.control() as c:
-        c.wait_agents("default/hello")
+    with r.serving({"Hello/agent.py": module("hello")}) as c:
         resource.prlimit(r.process.pid, resource.RLIMIT_NOFILE, (100, 100))
         while True:  # others take all that there is
             others.append(socket.socket(socket.AF_UNIX))
@@ -634,9 +566,7 @@ def test_without_descriptors_it_says_so_and_recovers(runner):
             if message["t"] == "error":
                 break
         assert "RLIMIT_NOFILE" in message["message"]
-        with pytest.raises(Refused) as refusal:
-            c.open("default/hello")
-        answer = refusal.value.args[0]
+        answer = refusal(c, "default/hello")
         assert answer["class"] == "busy" and "RLIMIT_NOFILE" in answer["message"]
         assert answer["retry_after_ms"] > 0
         r.put("New/agent.py", module("new"))
@@ -652,10 +582,7 @@ def test_without_descriptors_it_says_so_and_recovers(runner):
 
 def test_a_search_without_any_descriptor_takes_no_agent_away(runner):
     r = runner()
-    r.put("Hello/agent.py", module("hello"))
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/hello")
+    with r.serving({"Hello/agent.py": module("hello")}) as c:
         before = resource.prlimit(r.process.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(r.process.pid, resource.RLIMIT_NOFILE, (1, before[1]))
         r.put("New/agent.py", module("new"))
@@ -712,8 +639,7 @@ def test_gateways_come_and_go_and_misbehave(runner):
             send_with_fds(bad, b'{"t":"hello","v":1}\n{"t":"x"}\n', [0, 0, 0])
         wait_until(lambda: r.descriptors() == before, LONG, "as many descriptors as before")
         assert ask(good, "default/hello") == "hello"
-        with pytest.raises(Refused):
-            good.open("default/nobody")
+        assert refusal(good, "default/nobody")["class"] == "unknown"
 
 
 def test_a_gateway_that_does_not_read_hinders_nobody(runner):
@@ -785,23 +711,10 @@ agent = {{"fake": look}}
 
 def test_the_network_is_for_those_that_agents_yaml_gives_it(runner):
     r = runner()
-    r.put("Net/agent.py", """
-import socket
-def look(*_):
-    try:
-        socket.socket().close()
-        return "may"
-    except OSError:
-        return "may not"
-agent = {"fake": look}
-""")
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/net")
+    with r.serving({"Net/agent.py": NET}) as c:
         enforced = "applied" in c.listing["sandbox"]["seccomp"]
         assert ask(c, "default/net") == ("may not" if enforced else "may")
-        r.config["agents"]["agents"] = [{"name": "net", "kind": "sdk", "network": True,
-                                         "module": "Net.agent:agent"}]
+        r.config["agents"]["agents"] = [NET_ENTRY]
         r.write()
         c.refresh()
         c.wait(lambda _: c.module("Net.agent")["generation"] == 2)
@@ -823,10 +736,7 @@ def test_a_sandbox_that_is_required_is_complete_or_nothing_runs(runner):
 
 def test_generations_in_quick_succession_leave_no_process_behind(runner):
     r = runner()
-    r.put("Patient/agent.py", PATIENT.replace("TEXT", "0"))
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/patient")
+    with r.serving({"Patient/agent.py": PATIENT.replace("TEXT", "0")}) as c:
         connections = [begin(c, "default/patient")]
         for generation in range(1, 7):
             r.put("Patient/agent.py", PATIENT.replace("TEXT", str(generation)))

@@ -7,21 +7,7 @@ import os
 import pytest
 
 from procs import is_running, wait_until
-from runner import LONG, Refused, Runner, ask, names
-
-
-@pytest.fixture
-def runner(directory):
-    runners = []
-
-    def make(**options):
-        runners.append(Runner(directory, **options))
-        return runners[-1]
-    yield make
-    for one in runners:
-        family = one.family() if one.process else []
-        assert one.stop() in (0, None), one.output()[-3000:]
-        assert not [pid for pid in family if is_running(pid)]
+from runner import LONG, Refused, ask, names
 
 
 def module(text, before="", **more):

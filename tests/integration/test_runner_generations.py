@@ -8,8 +8,8 @@ import time
 import pytest
 
 from procs import wait_until
-from runner import (LONG, PATIENT, Refused, ask, begin, finish, module, names, read_messages,
-                    start_run)
+from runner import (LONG, NET, NET_ENTRY, PACED, PATIENT, Refused, ask, begin, finish, module,
+                    names, read_messages, refusal, start_run)
 
 BAD = "agent = {\n  'fake': 'bad'\nthis is no Python\n"
 IDLE = {"idle_stop": 0.2, "ping_interval": 0.1}
@@ -30,10 +30,8 @@ def wait_broken(control, path):
 
 def test_an_agent_that_was_idle_comes_back_after_an_edit_with_errors(runner):
     r = runner(runner=IDLE)
-    path = r.put("labs/Hello/agent.py", module("good"))
-    r.start()
-    with r.control() as c:
-        c.wait_agents("labs/hello")
+    path = r.agents / "labs/Hello/agent.py"
+    with r.serving({"labs/Hello/agent.py": module("good")}) as c:
         wait_idle(c, "labs.Hello.agent")
         r.put("labs/Hello/agent.py", BAD)
         wait_broken(c, path)
@@ -70,10 +68,7 @@ def test_a_process_that_serves_an_edit_with_errors_over_may_crash(runner):
 
 def test_nobody_waits_for_an_edit_that_hangs(runner):
     r = runner(runner={**IDLE, "load_timeout": 600})
-    r.put("Hello/agent.py", module("good"))
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/hello")
+    with r.serving({"Hello/agent.py": module("good")}) as c:
         wait_idle(c)
         r.put("Hello/agent.py", "import time\ntime.sleep(1e6)\n")
         c.wait(lambda _: c.module("Hello.agent")["state"] == "starting")
@@ -85,10 +80,7 @@ def test_nobody_waits_for_an_edit_that_hangs(runner):
 
 def test_who_asks_before_the_edit_is_noticed_is_served(runner):
     r = runner(watch=False, runner=IDLE)
-    r.put("Hello/agent.py", module("good"))
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/hello")
+    with r.serving({"Hello/agent.py": module("good")}) as c:
         wait_idle(c)
         r.put("Hello/agent.py", BAD)
         assert ask(c, "default/hello") == "good"
@@ -236,21 +228,8 @@ def test_javascript_with_packages_comes_back_too(runner):
 
 
 def test_the_network_can_be_taken_from_what_cannot_be_loaded_any_more(runner):
-    r = runner(agents=[{"name": "net", "kind": "sdk", "network": True,
-                        "module": "Net.agent:agent"}])
-    r.put("Net/agent.py", """
-import socket
-def look(*_):
-    try:
-        socket.socket().close()
-        return "may"
-    except OSError:
-        return "may not"
-agent = {"fake": look}
-""")
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/net")
+    r = runner(agents=[NET_ENTRY])
+    with r.serving({"Net/agent.py": NET}) as c:
         enforced = "applied" in c.listing["sandbox"]["seccomp"]
         r.put("Net/agent.py", BAD)
         c.wait(lambda _: c.errors(kind="import"))
@@ -262,24 +241,9 @@ agent = {"fake": look}
 
 
 def test_the_network_can_be_taken_from_a_copy_that_is_starting(runner):
-    r = runner(runner=IDLE, agents=[{"name": "net", "kind": "sdk", "network": True,
-                                     "module": "Net.agent:agent"}])
-    r.put("Net/agent.py", """
-import socket, time
-def look(*_):
-    try:
-        socket.socket().close()
-        return "may"
-    except OSError:
-        return "may not"
-while open("pace.bin").read() == "slow":
-    time.sleep(0.02)
-agent = {"fake": look}
-""")
-    pace = r.put("Net/pace.bin", "fast")
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/net")
+    r = runner(runner=IDLE, agents=[NET_ENTRY])
+    pace = r.agents / "Net/pace.bin"
+    with r.serving({"Net/agent.py": PACED + NET, "Net/pace.bin": "fast"}) as c:
         enforced = "applied" in c.listing["sandbox"]["seccomp"]
         wait_idle(c, "Net.agent")
         r.put("Net/agent.py", BAD)
@@ -299,10 +263,7 @@ agent = {"fake": look}
 
 def test_a_run_goes_on_while_edits_fail(runner):
     r = runner(runner=IDLE)
-    r.put("Patient/agent.py", PATIENT.replace("TEXT", "good"))
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/patient")
+    with r.serving({"Patient/agent.py": PATIENT.replace("TEXT", "good")}) as c:
         running = begin(c, "default/patient")
         for text in (BAD, "raise ValueError('no')\n", "import os\nos._exit(3)\n"):
             before = len(r.events("runner.host.ended"))
@@ -315,21 +276,20 @@ def test_a_run_goes_on_while_edits_fail(runner):
         assert finish(again) == "good"
 
 
+# It can be used or not by what is beside it and of no generation.
+AT_TIMES = {"Hello/agent.py": "if open('data.bin').read() == 'bad': raise ValueError('the day')\n"
+                              + module("good"),
+            "Hello/data.bin": "fine"}
+
+
 def test_a_copy_that_failed_once_is_tried_again(runner):
     r = runner(runner=IDLE)
-    r.put("Hello/agent.py", "if open('data.bin').read() == 'bad': raise ValueError('the day')\n"
-                            + module("good"))
-    r.put("Hello/data.bin", "fine")
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/hello")
+    with r.serving(AT_TIMES) as c:
         wait_idle(c)
         r.put("Hello/agent.py", BAD)
         c.wait(lambda _: c.errors(kind="import"))
         r.put("Hello/data.bin", "bad")
-        with pytest.raises(Refused) as refusal:
-            c.open("default/hello")
-        assert refusal.value.args[0]["class"] == "start_failed"
+        assert refusal(c, "default/hello")["class"] == "start_failed"
         r.put("Hello/data.bin", "fine")
 
         def answer():
@@ -367,11 +327,7 @@ def test_a_folder_that_is_away_for_a_moment_costs_no_copy(runner):
 def test_a_copy_stays_while_a_run_of_it_goes_on(runner):
     patient = PATIENT.replace('return "TEXT"', 'return open("p.md").read()')
     r = runner(runner=IDLE)
-    r.put("Patient/agent.py", patient)
-    r.put("Patient/p.md", "old")
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/patient")
+    with r.serving({"Patient/agent.py": patient, "Patient/p.md": "old"}) as c:
         wait_idle(c, "Patient.agent")
         r.put("Patient/agent.py", BAD)
         c.wait(lambda _: c.errors(kind="import"))
@@ -390,17 +346,10 @@ def test_a_copy_stays_while_a_run_of_it_goes_on(runner):
 def test_what_comes_back_and_cannot_be_used_is_told(runner):
     """The copy itself may depend on what has gone: its packages, the day."""
     r = runner(runner=IDLE)
-    r.put("Hello/agent.py", "if open('data.bin').read() == 'bad': raise ValueError('the day')\n"
-                            + module("good"))
-    r.put("Hello/data.bin", "fine")
-    r.start()
-    with r.control() as c:
-        c.wait_agents("default/hello")
+    with r.serving(AT_TIMES) as c:
         wait_idle(c)
         r.put("Hello/data.bin", "bad")
-        with pytest.raises(Refused) as refusal:
-            c.open("default/hello")
-        assert refusal.value.args[0]["class"] == "start_failed"
+        assert refusal(c, "default/hello")["class"] == "start_failed"
         c.wait(lambda _: c.errors(kind="runtime"))
         r.put("Hello/data.bin", "fine")
         c.refresh()

@@ -24,17 +24,15 @@ RULES = {"default": {
 @pytest.fixture(scope="module")
 def tried(session_dir, mock):
     from gateway import Gateway
-    instance = Gateway(session_dir / "shadow", mock, security=RULES)
-    instance.start()
-    instance.ids = {}
-    for agent in ("echo/echo", "mock/ok", "mock/forbidden", "vault/secret-plan"):
-        instance.ids[agent] = new_id("shadow")
-        instance.ids[agent, "status"] = fcgi.chat(
-            instance.socket, KEYS["client"], agent, request_id=instance.ids[agent]).status
-        for _ in range(2):
-            fcgi.chat(instance.socket, KEYS["client2"], agent)
-    yield instance
-    instance.stop()
+    with Gateway(session_dir / "shadow", mock, security=RULES) as instance:
+        instance.ids = {}
+        for agent in ("echo/echo", "mock/ok", "mock/forbidden", "vault/secret-plan"):
+            instance.ids[agent] = new_id("shadow")
+            instance.ids[agent, "status"] = fcgi.chat(
+                instance.socket, KEYS["client"], agent, request_id=instance.ids[agent]).status
+            for _ in range(2):
+                fcgi.chat(instance.socket, KEYS["client2"], agent)
+        yield instance
 
 
 def test_answers_are_as_without(tried):

@@ -23,15 +23,12 @@ def matrix(session_dir, mock):
     """A gateway whose keys hold one role each."""
     from gateway import Gateway
     from webserver import WebServer
-    instance = Gateway(session_dir / "matrix", mock, security={"api_keys": [
-        {"id": name, "key": KEYS[name], "roles": sorted(roles)}
-        for name, roles in HOLDERS.items()]})
-    instance.start()
-    web = WebServer(instance.directory, instance.socket, "lighttpd")
-    instance.port = web.port
-    yield instance
-    web.stop()
-    instance.stop()
+    security = {"api_keys": [{"id": name, "key": KEYS[name], "roles": sorted(roles)}
+                             for name, roles in HOLDERS.items()]}
+    with Gateway(session_dir / "matrix", mock, security=security) as instance, \
+            WebServer(instance.directory, instance.socket, "lighttpd") as web:
+        instance.port = web.port
+        yield instance
 
 
 @pytest.mark.parametrize("holder", [*HOLDERS, "nobody", "stranger"])

@@ -14,6 +14,7 @@ import env
 import fake_runner
 import gateway as gateway_module
 import wire
+from agwctl import Agwctl
 from gateway import KEYS, Gateway
 from mock import Mock
 from procs import is_running, wait_until
@@ -101,10 +102,14 @@ def mock(session_dir):
 @pytest.fixture(scope="session")
 def shared(session_dir, mock):
     """The gateway for tests that leave its configuration alone."""
-    instance = Gateway(session_dir / "shared", mock)
-    instance.start()
-    yield instance
-    instance.stop()
+    with Gateway(session_dir / "shared", mock) as instance:
+        yield instance
+
+
+@pytest.fixture(scope="module")
+def ctl(served):
+    """agwctl with the configuration of the gateway that the test's file has as `served`."""
+    return Agwctl(served)
 
 
 @pytest.fixture(scope="session")

@@ -257,6 +257,12 @@ class Gateway:
             return not now & set(victims) and len(now) >= self.gateway["workers"]
         wait_until(fresh, timeout * env.SLOW, "restarted workers", step=0.01)
 
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
     def stop(self, timeout=20):
         status = None
         if self.process:

@@ -26,6 +26,22 @@ def wait(connection, message):
 agent = {"fake": wait, "name": "Patient"}
 """
 
+# An agent that says whether it may have a socket of the network, and its entry that gives it one.
+NET = """
+import socket
+def look(*_):
+    try:
+        socket.socket().close()
+        return "may"
+    except OSError:
+        return "may not"
+agent = {"fake": look}
+"""
+NET_ENTRY = {"name": "net", "kind": "sdk", "network": True, "module": "Net.agent:agent"}
+
+# Before the text of a module: it is loaded once pace.bin beside it does not say "slow" any more.
+PACED = "import time\nwhile open('pace.bin').read() == 'slow':\n    time.sleep(0.02)\n"
+
 
 class Refused(Exception):
     """What the runner refused a connection with."""
@@ -137,6 +153,11 @@ def names(listing):
     return [agent["id"] for agent in listing["agents"]]
 
 
+def id_of(file):
+    *above, folder = pathlib.PurePath(file).parent.parts
+    return f"{above[0] if above else 'default'}/{folder}".lower()
+
+
 def start_run(connection, attr="agent", **more):
     message = {"t": "run.start", "run": "r", "agent": {"attr": attr}, "messages": [], **more}
     connection.sendall(json.dumps({"t": "hello", "v": 1}).encode() + b"\n" +
@@ -163,6 +184,15 @@ def ask(control, agent, attr="agent"):
 
 def module(text, **more):
     return f"agent = {dict(fake=text, **more)!r}\n"
+
+
+def refusal(control, agent):
+    """Asks for a connection that is not given. -> what the runner says"""
+    try:
+        control.open(agent).close()
+    except Refused as refused:
+        return refused.args[0]
+    raise AssertionError(f"{agent} was opened")
 
 
 def begin(control, agent, attr="agent"):
@@ -252,6 +282,18 @@ class Runner:
 
     def control(self):
         return Control(self.socket)
+
+    @contextlib.contextmanager
+    def serving(self, files):
+        """Starts it with these files (name -> text). -> a gateway's connection to it, when the
+        agents of all folders are listed under the names that folders give them."""
+        for file, text in files.items():
+            self.put(file, text)
+        self.start()
+        with self.control() as control:
+            control.wait_agents(*(id_of(file) for file in files
+                                  if pathlib.PurePath(file).stem == "agent"))
+            yield control
 
     def stop(self):
         if self.process:

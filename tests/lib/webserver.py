@@ -157,5 +157,11 @@ Include "{self.directory}/gateway.conf"
             return self._answers()
         wait_until(again, 30 * env.SLOW, f"{self.name} on port {self.port} again", step=0.005)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
     def stop(self):
         return self.process.stop(timeout=10)
