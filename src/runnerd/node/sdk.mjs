@@ -23,7 +23,7 @@ export function configure(sdk, OpenAI, defaultModel) {
   sdk.setDefaultModelProvider(provider);
   markModels(sdk);
   holdRunner(sdk, provider);
-  guardTools(sdk);
+  guardTools(sdk, (model) => new sdk.OpenAIChatCompletionsModel(client, model));
 }
 
 // ---- models ----
@@ -72,6 +72,30 @@ function markModels(sdk) {
     (String(client?.baseURL).startsWith(BASE_URL) ? new Chat(client, model) : null));
 }
 
+const ruled = new WeakSet(); // agents and providers
+
+/** What names models as the code has it, but in a run whose model is given: then that is asked. */
+function ruleModel(agent, modelOf) {
+  if (ruled.has(agent)) return;
+  ruled.add(agent);
+  let own = agent.model; // a name is replaced where it is sent
+  Reflect.defineProperty(agent, "model", { configurable: true, enumerable: true,
+    get() {
+      const given = scope.getStore()?.givenModel;
+      return given && typeof own === "object" ? modelOf(given) : own;
+    },
+    set(value) {
+      own = value;
+    } });
+}
+
+function ruledProvider(provider) {
+  if (ruled.has(provider)) return provider;
+  const asking = { getModel: (name) => provider.getModel(scope.getStore()?.givenModel || name) };
+  ruled.add(asking);
+  return asking;
+}
+
 // ---- runs ----
 
 /** Runs that agents begin themselves are held to the same. */
@@ -82,8 +106,9 @@ function holdRunner(sdk, provider) {
     for (const name of ["session", "conversationId", "previousResponseId"])
       if (given?.[name]) throw new Misused(SESSION.replace("%s", name));
     runner.config.tracingDisabled = true;
-    if (runner.config.modelProvider instanceof sdk.OpenAIProvider)
-      runner.config.modelProvider = provider;
+    const { modelProvider } = runner.config;
+    runner.config.modelProvider = modelProvider instanceof sdk.OpenAIProvider
+      ? provider : ruledProvider(modelProvider);
     const run = scope.getStore()?.run;
     const options = { ...given };
     if (run === undefined) return options;
@@ -100,8 +125,9 @@ function holdRunner(sdk, provider) {
     if (here === undefined) return begin.call(this, agent, input, options);
     // What the code of a Runner names is its own; else it is as the operator wants it.
     const { model } = this.config;
-    const inner = { ...here, depth: here.depth + 1, tool: null,
-      model: typeof model === "string" && model ? model : here.run.givenModel };
+    const givenModel = model ? null : here.run.givenModel;
+    const inner = { ...here, depth: here.depth + 1, tool: null, givenModel,
+      model: typeof model === "string" && model ? model : givenModel };
     try {
       return await scope.run(inner, () => begin.call(this, agent, input, options));
     } catch (error) {
@@ -201,8 +227,9 @@ function gatewayTool(run, tool, { name, description }) {
     parameters: known.parameters ?? { type: "object", properties: {} } };
 }
 
-/** At the class: handoff targets, tools of MCP servers and agents as tools are covered too. */
-function guardTools(sdk) {
+/** At the class: handoff targets, tools of MCP servers and agents as tools are covered too. The SDK
+ * asks an agent for its tools before it asks its model. */
+function guardTools(sdk, modelOf) {
   const { getAllTools, getMcpTools } = sdk.Agent.prototype;
 
   sdk.Agent.prototype.getMcpTools = async function guardedMcpTools(...values) {
@@ -218,6 +245,7 @@ function guardTools(sdk) {
     return tools;
   };
   sdk.Agent.prototype.getAllTools = async function guardedTools(...values) {
+    ruleModel(this, modelOf);
     const tools = await getAllTools.apply(this, values);
     const run = scope.getStore()?.run;
     return tools.map((tool) => (tool[GATEWAY_TOOL]

@@ -2,7 +2,7 @@
 // The agents of tests/cases/hosts/scenarios.yaml, in JavaScript.
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Agent, handoff, OpenAIChatCompletionsModel, OpenAIResponsesModel, run, tool,
+import { Agent, handoff, OpenAIChatCompletionsModel, OpenAIResponsesModel, run, Runner, tool,
   Usage } from "@openai/agents";
 import { useGatewayTool } from "agent_gateway";
 import OpenAI from "openai";
@@ -141,9 +141,13 @@ export const own_responses = new Agent({ name: "OwnResponses", tools: [add],
 
 /** A class of the module's own, as adapters for other providers are. */
 class Canned {
+  constructor(text = "From a can.") {
+    this.text = text;
+  }
+
   async getResponse() {
     return { usage: new Usage(), output: [{ type: "message", role: "assistant",
-      status: "completed", content: [{ type: "output_text", text: "From a can." }] }] };
+      status: "completed", content: [{ type: "output_text", text: this.text }] }] };
   }
 
   async* getStreamedResponse() {
@@ -154,6 +158,13 @@ class Canned {
 }
 
 export const canned = new Agent({ name: "Canned", model: new Canned() });
+export const to_canned = new Agent({ name: "ToCanned", instructions: "You are ToCanned.",
+  handoffs: [canned] });
+export const canning = { run: ({ input, context }) =>
+  new Runner({ model: new Canned() }).run(poet, input, { context }) };
+const canner = new Runner({ modelProvider: {
+  getModel: async (name) => new Canned(`From a can of ${name}.`) } });
+export const providing = { run: ({ input, context }) => canner.run(small, input, { context }) };
 export const streaming = { run: ({ input, context }) =>
   run(small, input, { context, stream: true }) };
 export const responding = { async run({ input }) {

@@ -10,9 +10,9 @@ from openai.types.responses import (Response, ResponseCompletedEvent, ResponseOu
                                     ResponseOutputText)
 from pydantic import BaseModel
 
-from agents import (Agent, AgentHooks, GuardrailFunctionOutput, Model, ModelResponse,
-                    ModelSettings, OpenAIChatCompletionsModel, OpenAIResponsesModel, Runner,
-                    RunContextWrapper, Usage, function_tool, handoff, input_guardrail,
+from agents import (Agent, AgentHooks, GuardrailFunctionOutput, Model, ModelProvider, ModelResponse,
+                    ModelSettings, OpenAIChatCompletionsModel, OpenAIResponsesModel, RunConfig,
+                    Runner, RunContextWrapper, Usage, function_tool, handoff, input_guardrail,
                     output_guardrail)
 from helper import weather
 from sdk_adapter.gateway_tools import use_gateway_tool
@@ -168,8 +168,11 @@ own_responses = Agent(name="OwnResponses", instructions="You are OwnResponses.",
 class Canned(Model):
     """A class of the module's own, as adapters for other providers are."""
 
+    def __init__(self, text="From a can."):
+        self.text = text
+
     async def get_response(self, system_instructions, input, *args, **kwargs):
-        text = ResponseOutputText(type="output_text", text="From a can.", annotations=[])
+        text = ResponseOutputText(type="output_text", text=self.text, annotations=[])
         return ModelResponse(output=[ResponseOutputMessage(
             id="m", type="message", role="assistant", status="completed", content=[text])],
             usage=Usage(), response_id=None)
@@ -182,6 +185,30 @@ class Canned(Model):
 
 
 canned = Agent(name="Canned", model=Canned())
+to_canned = Agent(name="ToCanned", instructions="You are ToCanned.", handoffs=[canned])
+
+
+class Canning:
+    async def run(self, input, context):
+        return await Runner.run(poet, input, context=context,
+                                run_config=RunConfig(model=Canned()))
+
+
+canning = Canning()
+
+
+class Canner(ModelProvider):
+    def get_model(self, model_name):
+        return Canned(f"From a can of {model_name}.")
+
+
+class Providing:
+    async def run(self, input, context):
+        return await Runner.run(small, input, context=context,
+                                run_config=RunConfig(model_provider=Canner()))
+
+
+providing = Providing()
 
 
 class Streaming:
