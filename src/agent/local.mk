@@ -21,16 +21,18 @@ tests_unit_test_agent_SOURCES = tests/unit/test_agent.c \
 tests_unit_test_agent_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 EXTRA_DIST += tests/cases/agent/bodies.yaml
 
+fine_tool = tests/lib/fine_tool.c tests/lib/fine_tool.h
 loop_scene = tests/lib/chat_fixture.c tests/lib/chat_fixture.h \
   tests/lib/mock_http.c tests/lib/mock_http.h \
-  tests/lib/build_config.c tests/lib/build_config.h tests/lib/loop_scene.c tests/lib/loop_scene.h
+  tests/lib/build_config.c tests/lib/build_config.h tests/lib/loop_scene.c tests/lib/loop_scene.h \
+  $(fine_tool)
 unit_tests += tests/unit/test_agent_tool_loop
 tests_unit_test_agent_tool_loop_SOURCES = tests/unit/test_agent_tool_loop.c $(loop_scene)
 tests_unit_test_agent_tool_loop_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 
 unit_tests += tests/unit/test_agent_tool_memory
 tests_unit_test_agent_tool_memory_SOURCES = tests/unit/test_agent_tool_memory.c \
-  tests/lib/build_config.c tests/lib/build_config.h $(inject)
+  tests/lib/build_config.c tests/lib/build_config.h $(fine_tool) $(inject)
 tests_unit_test_agent_tool_memory_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 tests_unit_test_agent_tool_memory_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps) -Wl,--wrap=chat_call
 
@@ -63,7 +65,7 @@ EXTRA_DIST += \
   tests/cases/tools/upstream-fails-later.yaml
 
 sdk_scene = tests/lib/sdk_scene.c tests/lib/sdk_scene.h \
-  tests/lib/build_config.c tests/lib/build_config.h $(inject)
+  tests/lib/build_config.c tests/lib/build_config.h $(fine_tool) $(inject)
 sdk_scene_wraps = $(inject_wraps) -Wl,--wrap=link_open -Wl,--wrap=link_report_hang \
   -Wl,--wrap=chat_call
 unit_tests += tests/unit/test_agent_sdk tests/unit/test_agent_sdk_tools

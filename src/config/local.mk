@@ -37,7 +37,9 @@ unit_tests += tests/unit/test_config_bombs tests/unit/test_config_build \
 tests_unit_test_config_bombs_SOURCES = tests/unit/test_config_bombs.c
 tests_unit_test_config_sources_SOURCES = tests/unit/test_config_sources.c \
   tests/unit/test_config_texts.h
-tests_unit_test_config_docs_SOURCES = tests/unit/test_config_docs.c
+read_file = tests/lib/read_file.c tests/lib/read_file.h
+tests_unit_test_config_docs_SOURCES = tests/unit/test_config_docs.c $(read_file)
+tests_unit_test_config_docs_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 tests_unit_test_config_cases_SOURCES = tests/unit/test_config_cases.c
 tests_unit_test_config_build_SOURCES = tests/unit/test_config_build.c \
   tests/unit/test_config_texts.h

@@ -91,7 +91,8 @@ bashcompletiondir = $(datadir)/bash-completion/completions
 dist_bashcompletion_DATA = contrib/completion/agwctl
 
 unit_tests += tests/unit/test_ctl_commands tests/unit/test_ctl_output tests/unit/test_ctl_when
-tests_unit_test_ctl_commands_SOURCES = tests/unit/test_ctl_commands.c
+tests_unit_test_ctl_commands_SOURCES = tests/unit/test_ctl_commands.c $(read_file)
+tests_unit_test_ctl_commands_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 tests_unit_test_ctl_output_SOURCES = tests/unit/test_ctl_output.c
 tests_unit_test_ctl_when_SOURCES = tests/unit/test_ctl_when.c
 

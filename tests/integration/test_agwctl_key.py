@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """agwctl key: what it changes holds in the running gateway at once, and it needs none."""
+import concurrent.futures
 import re
-import threading
 
 import pytest
 
@@ -135,21 +135,13 @@ def test_it_works_without_a_gateway_and_with_a_broken_file(make, directory):
 
 def test_many_at_once(served, ctl):
     """Writers of several processes: each key once, the chain whole."""
-    failures = []
-
     def work(number):
-        try:
-            ctl.run("key", "create", f"many-{number}")
-            ctl.run("key", "rotate", f"many-{number}")
-            ctl.run("key", "revoke", f"many-{number}")
-        except AssertionError as problem:
-            failures.append(problem)
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+        ctl.run("key", "create", f"many-{number}")
+        ctl.run("key", "rotate", f"many-{number}")
+        ctl.run("key", "revoke", f"many-{number}")
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(work, range(8)))) == 8  # a failure of one is raised here
     rows = served.sql("SELECT count(*) AS n FROM audit_event WHERE place LIKE 'key:many-%' AND"
                       " kind LIKE 'key.%'")
     assert rows == [{"n": 24}]

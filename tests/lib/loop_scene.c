@@ -17,6 +17,7 @@
 #include "agent/catalog.h"
 #include "build_config.h"
 #include "chat_fixture.h"
+#include "fine_tool.h"
 #include "util/clock.h"
 #include "util/permit.h"
 
@@ -25,18 +26,6 @@ static _Atomic int running;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what the upstream saw */
 
 /* ---- tools ---- */
-
-static void *open_tool(const struct config_tool *config, void (*changed)(void *arg), void *arg,
-                       struct err *e)
-{
-    (void)changed, (void)arg, (void)e;
-    return (void *)(uintptr_t)config;
-}
-
-static void close_tool(void *state)
-{
-    (void)state;
-}
 
 static void hang(const struct tool_call *call, struct tool_result *result)
 {
@@ -106,8 +95,8 @@ static void call_tool(void *state, const struct tool_call *call, struct tool_res
     atomic_fetch_sub(&running, 1);
 }
 
-static const struct tool_provider local = {"local", open_tool, close_tool, NULL, call_tool,
-                                           NULL};
+static const struct tool_provider local = {"local", fine_tool_open, fine_tool_close, NULL,
+                                           call_tool, NULL};
 static const struct tool_provider *const providers[TOOL_PROVIDERS] = {[TOOL_LOCAL] = &local};
 
 static const char tools_text[] =

@@ -11,31 +11,8 @@
 #include <unistd.h>
 
 #include "build_config.h"
+#include "fine_tool.h"
 #include "sdk_scene.h"
-
-/* ---- a tool of the gateway that has no need of memory ---- */
-
-static void *open_tool(const struct config_tool *config, void (*changed)(void *arg), void *arg,
-                       struct err *e)
-{
-    (void)changed, (void)arg, (void)e;
-    return (void *)(uintptr_t)config;
-}
-
-static void close_tool(void *state)
-{
-    (void)state;
-}
-
-static void call_tool(void *state, const struct tool_call *call, struct tool_result *result)
-{
-    (void)state;
-    tool_result_put(result, TOOL_OK, "fine", 4, call->max_result);
-}
-
-static const struct tool_provider local = {"local", open_tool, close_tool, NULL, call_tool,
-                                           NULL};
-static const struct tool_provider *const providers[TOOL_PROVIDERS] = {[TOOL_LOCAL] = &local};
 
 /* ---- the host ---- */
 
@@ -276,7 +253,7 @@ int sdk_scene_setup(void **state)
         "\"module\":\"m\",\"path\":\"/p\",\"attr\":\"agent\",\"model\":\"echo-1\",\"upstream\":"
         "\"echo\",\"available\":true,\"tools\":[\"own\"]}]}", 0, NULL));
     s->catalog = catalog_new(s->config, s->dropins);
-    s->toolset = toolset_new(providers);
+    s->toolset = toolset_new(fine_tool_providers);
     s->upstreams = upstreams_new();
     assert_int_equal(toolset_update(s->toolset, s->config, &s->e), 0);
     assert_int_equal(upstreams_update(s->upstreams, s->config, &s->e), 0);

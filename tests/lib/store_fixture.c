@@ -6,10 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -121,6 +123,17 @@ long long fixture_number(const struct fixture *f, const char *sql)
     sqlite3_finalize(statement);
     sqlite3_close(handle);
     return number;
+}
+
+int fixture_hold_gate(const struct fixture *f)
+{
+    char path[160];
+    int fd;
+
+    snprintf(path, sizeof path, "%s.gate", f->database);
+    fd = open(path, O_RDWR);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    return fd;
 }
 
 int fixture_fork(void (*fn)(void *arg), void *arg)

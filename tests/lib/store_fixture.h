@@ -31,6 +31,9 @@ void fixture_sql(const struct fixture *f, const char *sql);
 /* The first column of the first row as a number, -1 = NULL or no row. */
 long long fixture_number(const struct fixture *f, const char *sql);
 
+/* Holds the gate that writers wait at, until the descriptor it returns is closed. */
+int fixture_hold_gate(const struct fixture *f);
+
 /* Runs fn(arg) in a child and returns its pid; exit status 0 unless fn fails the test. */
 int fixture_fork(void (*fn)(void *arg), void *arg);
 /* Waits; the child's exit status, or 128 + signal. */

@@ -12,33 +12,10 @@
 #include "agent/hop_usage.h"
 #include "agent/tool_round.h"
 #include "build_config.h"
+#include "fine_tool.h"
 #include "inject.h"
 #include "net/http_client.h"
 #include "util/log.h"
-
-/* ---- a tool that has no need of memory ---- */
-
-static void *open_tool(const struct config_tool *config, void (*changed)(void *arg), void *arg,
-                       struct err *e)
-{
-    (void)changed, (void)arg, (void)e;
-    return (void *)(uintptr_t)config;
-}
-
-static void close_tool(void *state)
-{
-    (void)state;
-}
-
-static void call_tool(void *state, const struct tool_call *call, struct tool_result *result)
-{
-    (void)state;
-    tool_result_put(result, TOOL_OK, "fine", 4, call->max_result);
-}
-
-static const struct tool_provider local = {"local", open_tool, close_tool, NULL, call_tool,
-                                           NULL};
-static const struct tool_provider *const providers[TOOL_PROVIDERS] = {[TOOL_LOCAL] = &local};
 
 /* ---- a scene ---- */
 
@@ -100,7 +77,7 @@ static int setup(void **state)
                                    "  - {name: two, provider: local, command: [x],"
                                    " description: The second.}\n");
     s->catalog = catalog_new(s->config, NULL);
-    s->toolset = toolset_new(providers);
+    s->toolset = toolset_new(fine_tool_providers);
     s->upstreams = upstreams_new();
     assert_int_equal(toolset_update(s->toolset, s->config, &s->e), 0);
     assert_int_equal(upstreams_update(s->upstreams, s->config, &s->e), 0);

@@ -12,24 +12,11 @@
 #include <strings.h>
 
 #include "config/build.h"
+#include "read_file.h"
 
 static const char manual[] = AGW_SOURCE_DIR "/doc/man/agent-gateway.yaml.5";
 
 enum { LINE_SIZE = 512, OPTIONS_MAX = 512 };
-
-static char *read_file(const char *path)
-{
-    struct buf text;
-    char line[LINE_SIZE];
-    FILE *file = fopen(path, "r");
-
-    assert_non_null(file);
-    buf_init(&text, 1 << 20);
-    while (fgets(line, sizeof line, file) != NULL)
-        assert_int_equal(buf_puts(&text, line), 0);
-    fclose(file);
-    return buf_take(&text);
-}
 
 /* ---- the table itself ---- */
 

@@ -12,25 +12,10 @@
 #include <unistd.h>
 
 #include "ctl/call.h"
+#include "read_file.h"
 #include "util/buf.h"
 
 static const char manual[] = AGW_SOURCE_DIR "/doc/man/agwctl.8";
-
-enum { LINE_SIZE = 512 };
-
-static char *read_file(const char *path)
-{
-    struct buf text;
-    char line[LINE_SIZE];
-    FILE *file = fopen(path, "r");
-
-    assert_non_null(file);
-    buf_init(&text, 1 << 20);
-    while (fgets(line, sizeof line, file) != NULL)
-        assert_int_equal(buf_puts(&text, line), 0);
-    fclose(file);
-    return buf_take(&text);
-}
 
 static void check_help(const char *title, const char *what, const char *help)
 {

@@ -6,13 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -135,7 +133,6 @@ static void T40_an_end_can_be_waited_for(void **state)
     struct audit_ticket *ticket = record(audit), *late = record(audit);
     struct audit_row row = end("completed");
     struct err e;
-    char path[160];
     int gate;
 
     assert_int_equal(audit_wait(late, &e), 0);
@@ -143,9 +140,7 @@ static void T40_an_end_can_be_waited_for(void **state)
     assert_null(ticket);
     assert_int_equal(fixture_number(f, "SELECT count(*) FROM audit_event WHERE kind = 'end'"),
                      1);
-    snprintf(path, sizeof path, "%s.gate", f->database);
-    gate = open(path, O_RDWR);
-    assert_int_equal(flock(gate, LOCK_EX), 0);
+    gate = fixture_hold_gate(f);
     assert_int_equal(audit_finish_wait(audit, &late, &row, &e), AGW_EAUDIT);
     assert_null(late);
     close(gate);
@@ -270,17 +265,6 @@ static void many_processes_and_threads_make_one_trail(void **state)
     verify(f);
 }
 
-static int hold_gate(const struct fixture *f)
-{
-    char path[160];
-    int fd;
-
-    snprintf(path, sizeof path, "%s.gate", f->database);
-    fd = open(path, O_RDWR);
-    assert_int_equal(flock(fd, LOCK_EX), 0);
-    return fd;
-}
-
 static void T36_a_waiter_gives_up_and_its_row_is_written_later(void **state)
 {
     struct fixture *f = *state;
@@ -288,7 +272,7 @@ static void T36_a_waiter_gives_up_and_its_row_is_written_later(void **state)
     struct audit_ticket *ticket;
     int64_t before;
     struct err e;
-    int gate = hold_gate(f);
+    int gate = fixture_hold_gate(f);
 
     ticket = record(audit);
     before = clock_mono_ms();
@@ -311,7 +295,7 @@ static void T36_a_late_record_is_finished_too(void **state)
     struct audit_ticket *ticket;
     int64_t before;
     struct err e;
-    int gate = hold_gate(f);
+    int gate = fixture_hold_gate(f);
 
     store_trouble_note(f->store);
     assert_int_equal(audit_record(audit, &row, &ticket, &e), AGW_EAUDIT);
@@ -337,7 +321,7 @@ static void a_full_queue_refuses_records_but_no_end(void **state)
     struct err e;
 
     assert_int_equal(audit_wait(open, &e), 0);
-    gate = hold_gate(f);
+    gate = fixture_hold_gate(f);
     for (int i = 0; i < 20; i++) {
         int status = audit_record(audit, &row, &tickets[i], &e);
 
@@ -430,7 +414,7 @@ static void stopping_on_a_dead_disk_is_bounded(void **state)
     audit = start(store, 100, 300);
     ticket = record(audit);
     await_number(f, "SELECT count(*) FROM audit_event", 1);
-    gate = hold_gate(f);
+    gate = fixture_hold_gate(f);
     finish(audit, &ticket, "completed");
     before = clock_mono_ms();
     audit_stop(&audit);

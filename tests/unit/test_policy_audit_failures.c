@@ -6,12 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "inject.h"
@@ -205,17 +203,6 @@ static void the_head_file_may_fail(void **state)
     log_set_level(LOG_ERROR);
 }
 
-static int hold_gate(const struct fixture *f)
-{
-    char path[160];
-    int fd;
-
-    snprintf(path, sizeof path, "%s.gate", f->database);
-    fd = open(path, O_RDWR);
-    assert_int_equal(flock(fd, LOCK_EX), 0);
-    return fd;
-}
-
 static void every_column_present_and_absent(void **state)
 {
     struct scene s = {.f = *state};
@@ -286,7 +273,7 @@ static void a_full_queue_delays_ends(void **state)
         assert_int_equal(audit_record(w.audit, &row, &w.ticket, &e), 0);
         while (audit_wait(w.ticket, &e) != 0)
             ;
-        gate = hold_gate(s.f);
+        gate = fixture_hold_gate(s.f);
         assert_int_equal(audit_close(w.audit, &refusal, NULL, &e), 0);
         usleep(100000); /* the writer takes it off the queue */
         for (int i = 0; i < 2; i++)
@@ -332,7 +319,7 @@ static void more_than_one_group(void **state)
     int gate;
 
     assert_int_equal(start(&s, &audit, 10000, 5000), 0);
-    gate = hold_gate(s.f);
+    gate = fixture_hold_gate(s.f);
     assert_int_equal(audit_record(audit, &row, &w.ticket, &e), 0);
     usleep(20000);
     assert_int_equal(pthread_create(&thread, NULL, wait_in_thread, &w), 0);
@@ -385,7 +372,7 @@ static void nothing_is_taken_while_stopping(void **state)
 
     assert_int_equal(start(&s, &w.audit, 100, 3000), 0);
     audit = w.audit;
-    gate = hold_gate(s.f);
+    gate = fixture_hold_gate(s.f);
     assert_int_equal(audit_close(audit, &row, NULL, &e), 0);
     assert_int_equal(pthread_create(&thread, NULL, stop_in_thread, &w), 0);
     usleep(200000);
@@ -408,13 +395,13 @@ static void trouble_is_remembered_for_a_while(void **state)
 
     assert_int_equal(start(&s, &audit, 100, 300), 0);
     store_trouble_note(s.f->store);
-    gate = hold_gate(s.f);
+    gate = fixture_hold_gate(s.f);
     assert_int_equal(audit_record(audit, &row, &ticket, &e), AGW_EAUDIT);
     assert_non_null(ticket); /* late, so its end must come */
     close(gate);
     audit_finish(audit, &ticket, &end);
     usleep(2200000);
-    gate = hold_gate(s.f);
+    gate = fixture_hold_gate(s.f);
     before = clock_mono_ms();
     assert_int_equal(audit_record(audit, &row, &ticket, &e), 0); /* did not wait */
     assert_true(clock_mono_ms() - before < 200);
