@@ -13,6 +13,7 @@
 
 #include "runnerd/discover_files.h"
 #include "runnerd/memory.h"
+#include "runnerd/packages.h"
 #include "runnerd/problem.h"
 #include "util/json_text.h"
 
@@ -158,6 +159,7 @@ void discover_search(struct discovery *d, const char *const *roots, size_t count
     d->is_cut = false;
     for (size_t i = 0; i < count; i++) {
         struct discover_search s;
+        const char *why;
         int fd;
 
         if (is_repeated(roots, i))
@@ -171,6 +173,9 @@ void discover_search(struct discovery *d, const char *const *roots, size_t count
                         "the folder of drop-in agents cannot be searched: %s", d->missing);
             continue;
         }
+        why = packages_distrust(&s, fd);
+        if (why != NULL)
+            discover_files_complain(&s, "security", "error", "", why);
         search_folder(&s, fd, "", 0);
         if (s.entries >= DISCOVER_ENTRIES_MAX)
             discover_files_complain(&s, "validation", "error", "",

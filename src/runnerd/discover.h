@@ -23,6 +23,7 @@ struct found {
     enum discover_lang lang;
     uint64_t mark;  /* differs when a file of it differs */
     bool is_dropin; /* agent.* in a folder of its own; else only agents.yaml names it */
+    bool shares;    /* has no packages of its own: those in the root are its (packages.h) */
     char *origin;   /* of a copy (kept.h): the folder that it links to; else NULL */
 };
 

@@ -12,6 +12,7 @@
 
 #include "runnerd/identity.h"
 #include "runnerd/memory.h"
+#include "runnerd/packages.h"
 #include "runnerd/problem.h"
 #include "util/json_text.h"
 
@@ -114,25 +115,6 @@ bool discover_files_join(char out[PATH_MAX], const char *rel, const char *name)
     int length = snprintf(out, PATH_MAX, "%s%s%s", rel, rel[0] == '\0' ? "" : "/", name);
 
     return length > 0 && length < PATH_MAX;
-}
-
-/* What is not looked into may not be somebody else's either: interpreter and packages are there.
- * NULL: all is well. */
-static const char *distrust_skipped(const struct discover_search *s, int fd)
-{
-    static const char *const skipped[] = {".venv", "node_modules", "__pycache__"};
-    const char *why = NULL;
-    struct stat st;
-
-    for (size_t i = 0; i < sizeof skipped / sizeof skipped[0] && why == NULL; i++) {
-        if (fstatat(fd, skipped[i], &st, AT_SYMLINK_NOFOLLOW) != 0)
-            continue;
-        if (S_ISLNK(st.st_mode))
-            why = "has packages behind a symbolic link, which is not followed";
-        else if (discover_files_distrust(s, &st) != NULL)
-            why = "has packages that others can have put there";
-    }
-    return why;
 }
 
 /* ---- the mark of a module ---- */
@@ -300,6 +282,8 @@ struct found *discover_files_take(struct discover_search *s, int fd, const char 
     struct stat st;
     uint64_t mark = UINT64_C(0xcbf29ce484222325);
     const char *why = NULL;
+    struct found *found;
+    ino_t shared;
 
     if (!discover_files_join(file, folder, name) ||
         fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
@@ -311,7 +295,7 @@ struct found *discover_files_take(struct discover_search *s, int fd, const char 
     else if ((why = discover_files_distrust(s, &st)) == NULL && fstat(fd, &st) == 0)
         why = discover_files_distrust(s, &st); /* its folder */
     if (why == NULL)
-        why = distrust_skipped(s, fd);
+        why = packages_distrust(s, fd);
     if (why != NULL) {
         discover_files_complain(s, "security", "error", file, why);
         return NULL;
@@ -319,7 +303,13 @@ struct found *discover_files_take(struct discover_search *s, int fd, const char 
     mix(&mark, &st.st_ino, sizeof st.st_ino);
     if (!mark_whole(s, fd, folder, &mark))
         return NULL;
-    return add(s, folder, file, lang, mark);
+    shared = packages_shared(s, s->fd, fd, lang);
+    if (shared != 0)
+        mix(&mark, &shared, sizeof shared);
+    found = add(s, folder, file, lang, mark);
+    if (found != NULL)
+        found->shares = shared != 0;
+    return found;
 }
 
 int discover_files_open_root(struct discover_search *s, struct discovery *d, const char *path)
@@ -335,6 +325,7 @@ int discover_files_open_root(struct discover_search *s, struct discovery *d, con
         s->why = "it may be written by everybody";
     if (s->why == NULL) {
         s->owner = st.st_uid;
+        s->fd = fd;
         return fd;
     }
     if (fd >= 0)

@@ -24,6 +24,7 @@ extern const struct discover_kind discover_files_kinds[DISCOVER_KINDS];
 struct discover_search {
     struct discovery *out;
     const char *root;
+    int fd;      /* of the root */
     uid_t owner; /* of the root: trusted as the operator is */
     size_t entries; /* seen so far; for each module, and each folder of the root, by itself */
     const char *why; /* the root cannot be searched */

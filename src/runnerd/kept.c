@@ -15,6 +15,7 @@
 
 #include "runnerd/discover_files.h"
 #include "runnerd/memory.h"
+#include "runnerd/packages.h"
 #include "util/sha.h"
 
 /* Links and folders take memory, too. */
@@ -270,6 +271,14 @@ static int64_t room_of(const struct kept *k)
     return fstatvfs(k->fd, &fs) == 0 ? kept_room(k, &fs) : 0;
 }
 
+/* In the root of the copy as in that of the original, where Node.js looks for them. */
+static int link_shared(const struct copying *c, int into, const struct found *module)
+{
+    const char *folder = packages_folder(module->lang);
+
+    return module->shares ? link_to(c, into, folder, folder) : 0;
+}
+
 static int copy_module(const struct kept *k, int into, const struct found *module,
                        struct err *e)
 {
@@ -281,6 +290,8 @@ static int copy_module(const struct kept *k, int into, const struct found *modul
     int status = to < 0 ? failed(&c, module->folder)
                         : copy_folder(&c, from, to, module->folder, 0);
 
+    if (status == 0)
+        status = link_shared(&c, into, module);
     if (to >= 0)
         close(to);
     if (from >= 0)

@@ -23,6 +23,7 @@ libagw_a_SOURCES += \
   src/runnerd/modules.c src/runnerd/modules.h \
   src/runnerd/node_channel.c src/runnerd/node_channel.h \
   src/runnerd/offer.c src/runnerd/offer.h \
+  src/runnerd/packages.c src/runnerd/packages.h \
   src/runnerd/problem.c src/runnerd/problem.h \
   src/runnerd/server.c src/runnerd/server.h \
   src/runnerd/service.c src/runnerd/service.h \

@@ -3,12 +3,14 @@
 #include "runnerd/spawn.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "runnerd/packages.h"
 #include "util/proc.h"
 
 enum { WORDS_MAX = 80, VARIABLES_MAX = 12, FOLDERS_MAX = 16, FILES = 1024, FILE_MIB = 64,
@@ -18,6 +20,7 @@ struct command {
     const char *words[WORDS_MAX], *environment[VARIABLES_MAX];
     size_t word_count, variable_count;
     char folder[PATH_MAX], program[PATH_MAX], code[PATH_MAX];
+    char shared[PATH_MAX]; /* packages of all agents that the module uses, or "" */
     char folders[FOLDERS_MAX][PATH_MAX]; /* of its interpreter */
     size_t folder_count;
     char memory[24], processes[24], file_size[24], tmp_size[24];
@@ -48,6 +51,20 @@ static void add_variable(struct command *c, const char *variable)
         c->environment[c->variable_count++] = variable;
 }
 
+/* Not a script, like those of pyenv and nvm that look for the program: in the sandbox they find
+ * nothing. */
+static bool is_program(const char *path)
+{
+    char first[2];
+    int fd = path[0] == '/' && access(path, X_OK) == 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    bool is = fd >= 0 && read(fd, first, sizeof first) == sizeof first &&
+              memcmp(first, "#!", sizeof first) != 0;
+
+    if (fd >= 0)
+        close(fd);
+    return is;
+}
+
 /* As a shell would find it. */
 static int find_program(struct command *c, const char *name, struct err *e)
 {
@@ -65,11 +82,12 @@ static int find_program(struct command *c, const char *name, struct err *e)
         size_t length = strcspn(path, ":");
 
         snprintf(c->program, sizeof c->program, "%.*s/%s", (int)length, path, name);
-        if (c->program[0] == '/' && access(c->program, X_OK) == 0)
+        if (is_program(c->program))
             return 0;
         path += length + (path[length] == ':');
     }
-    return err_set(e, AGW_EUNAVAILABLE, "there is no program %s; gateway.yaml can name one", name);
+    return err_set(e, AGW_EUNAVAILABLE,
+                   "there is no program %s (scripts do not count); gateway.yaml can name one", name);
 }
 
 static void add_folder(struct command *c, const char *prefix, const char *name)
@@ -134,8 +152,6 @@ static void add_sandbox(struct command *c, const struct config_runner *runner,
 {
     char real[PATH_MAX];
 
-    snprintf(c->folder, sizeof c->folder, "%s%s%s", module->root,
-             module->folder[0] == '\0' ? "" : "/", module->folder);
     add_value(c, "--directory", c->folder);
     if (runner->sandbox != SANDBOX_BEST_EFFORT)
         add(c, runner->sandbox == SANDBOX_OFF ? "--off" : "--require");
@@ -147,6 +163,8 @@ static void add_sandbox(struct command *c, const struct config_runner *runner,
     add_value(c, "--read", c->folder);
     if (module->origin != NULL)
         add_value(c, "--read", module->origin);
+    if (c->shared[0] != '\0')
+        add_value(c, "--read", c->shared);
     add_value(c, "--read", spawn_hosts());
     if (module->lang == DISCOVER_NATIVE) {
         add_value(c, "--read", c->program);
@@ -157,13 +175,33 @@ static void add_sandbox(struct command *c, const struct config_runner *runner,
         add_prefix(c, real);
 }
 
-/* What contrib/install-agent-deps has put into the module's folder, else the operator's. */
-static int choose_own(struct command *c, const struct found *module, const char *own,
-                      const char *otherwise, struct err *e)
+/* Of a copy, the folder of packages in its root is a link to the one that the sandbox opens. */
+static void find_folders(struct command *c, const struct found *module)
 {
-    snprintf(c->program, sizeof c->program, "%s%s%s/%s", module->root,
-             module->folder[0] == '\0' ? "" : "/", module->folder, own);
-    return access(c->program, X_OK) == 0 ? 0 : find_program(c, otherwise, e);
+    char path[PATH_MAX + NAME_MAX + 2];
+
+    snprintf(c->folder, sizeof c->folder, "%s%s%s", module->root,
+             module->folder[0] == '\0' ? "" : "/", module->folder);
+    if (!module->shares)
+        return;
+    snprintf(path, sizeof path, "%s/%s", module->root, packages_folder(module->lang));
+    if (realpath(path, c->shared) == NULL)
+        c->shared[0] = '\0';
+}
+
+/* The program that lies with the module's packages: in its own folder, or else in c->shared. */
+static bool has_own(struct command *c, const struct found *module, const char *name)
+{
+    char own[PATH_MAX + 32];
+    const char *folder = c->shared;
+    int length;
+
+    if (!module->shares) {
+        snprintf(own, sizeof own, "%s/%s", c->folder, packages_folder(module->lang));
+        folder = own;
+    }
+    length = snprintf(c->program, sizeof c->program, "%s/%s", folder, name);
+    return folder[0] != '\0' && length < (int)sizeof c->program && access(c->program, X_OK) == 0;
 }
 
 static int choose_program(struct command *c, const struct config_runner *runner,
@@ -171,9 +209,9 @@ static int choose_program(struct command *c, const struct config_runner *runner,
 {
     switch (module->lang) {
     case DISCOVER_PYTHON:
-        return choose_own(c, module, ".venv/bin/python", runner->python, e);
+        return has_own(c, module, "bin/python") ? 0 : find_program(c, runner->python, e);
     case DISCOVER_NODE:
-        return choose_own(c, module, "node_modules/.bin/node", runner->node, e);
+        return has_own(c, module, ".bin/node") ? 0 : find_program(c, runner->node, e);
     default:
         proc_program("agw-native", spawn_hosts(), c->program, sizeof c->program);
         return access(c->program, X_OK) == 0
@@ -212,6 +250,7 @@ int spawn_host(const struct config_runner *runner, const struct found *module, b
 
     if (c == NULL)
         return err_set(e, AGW_ENOMEM, "starting %s", module->module);
+    find_folders(c, module);
     status = choose_program(c, runner, module, e);
     if (status == 0) {
         add_sandbox(c, runner, module, network);

@@ -156,6 +156,42 @@ def test_a_name_that_several_have(root):
     assert "installing" in call(root, "--agent", "labs/alpha2")
 
 
+# ---- once for all agents ----
+
+def test_the_sdk_for_all_and_more_for_who_asks_for_it(root, directory):
+    assert f"{root}: installing" in call(root, "--shared")
+    assert (root / ".venv/bin/python").exists() and not (root / "agent.py").exists()
+    assert f"{root}: is up to date" in call(root, "--shared")
+    assert f"{root}/Alpha/requirements.txt:1: needed" in call(root, "--check", status=1)
+    (root / "requirements.txt").write_text("needed\n")
+    assert f"{root}: installing" in call(root, "--shared")
+    call(root, "--check")
+    (root / "labs/Beta/requirements.txt").write_text("needed==1.0\nother\n")
+    wheel(root.parent / "packages", "other", "1.0", "")
+    said = call(root, "--all")
+    assert f"Alpha: has what it needs in {root}/.venv" in said
+    assert "labs/Beta: installing" in said and said.count("installing") == 1
+    assert not (root / "Alpha/.venv").exists()
+    assert "Alpha: installing" in call(root, "--agent", "Alpha")  # who is named gets its own
+    assert "up to date" in call(root, "--all", "--agent", "Alpha")
+
+
+def test_there_must_be_somebody_to_share(directory):
+    empty = directory / "agents"
+    empty.mkdir()
+    assert "there are no agents in" in call(empty, "--shared", status=2)
+    assert "--shared is for all agents, not for x" in call(empty, "--shared", "--agent", "x",
+                                                           status=2)
+    assert not list(empty.iterdir())
+
+
+def test_what_cannot_be_shared_leaves_what_was_there(root):
+    call(root, "--shared")
+    (root / "requirements.txt").write_text("nowhere-to-be-found\n")
+    assert "what was there stays" in call(root, "--shared", status=2)
+    assert (root / ".venv/bin/python").exists() and not list(root.glob(".venv.*"))
+
+
 # ---- JavaScript ----
 
 def tarball(folder, name, version, code):
@@ -205,6 +241,31 @@ def test_node_modules(js_root):
     with runner_peer.NodeHost(argv, js_root / "Alpha") as host:
         assert host.start(js_root / "Alpha/agent.mjs")["diagnostics"] == []
         assert runner_peer.Run(host, {}).play()["output"] == "one"
+
+
+def test_node_modules_for_all(js_root):
+    packages = js_root.parent / "packages"
+    one = packages / "needed-1.0.0.tgz"
+    (js_root / "package.json").write_text(json.dumps(
+        {"dependencies": {"needed": f"file:{one}"}}))
+    assert f"{js_root}: installing" in call(js_root, "--shared")
+    assert f"{js_root}: is up to date" in call(js_root, "--shared")
+    call(js_root, "--check")
+    assert "Alpha: has what it needs in" in call(js_root, "--all")
+    assert not (js_root / "Alpha/node_modules").exists()
+    with runner_peer.NodeHost([mcp_servers.NODE, env.SOURCE / "src/runnerd/node/host.mjs"],
+                              js_root / "Alpha") as host:
+        assert host.start(js_root / "Alpha/agent.mjs")["diagnostics"] == []
+        assert runner_peer.Run(host, {}).play()["output"] == "one"
+    two = tarball(packages, "needed", "2.0.0", "module.exports = 'two';")
+    needs(js_root / "labs/Beta", needed="2.0.0", more=two)
+    assert "needed 2.0.0 (version 1.0.0 is installed)" in call(js_root, "--check", status=1)
+
+
+def test_node_modules_for_all_are_the_sdk_when_nothing_else_is_asked_for(js_root):
+    said = call(js_root, "--shared", status=2)  # there is no index to have it from
+    assert "npm could not install it" in said and "package.json" not in said
+    assert not list(js_root.glob(".node_modules*")) and not (js_root / "package.json").exists()
 
 
 def test_a_node_agent_without_package_json_that_is_named(js_root):

@@ -47,7 +47,7 @@ integration_files = \
   tests/integration/test_runner.py tests/integration/test_runner_attacks.py \
   tests/integration/test_runner_autostart.py \
   tests/integration/test_runner_generations.py \
-  tests/integration/test_runner_news.py \
+  tests/integration/test_runner_news.py tests/integration/test_runner_packages.py \
   tests/integration/test_sdk_client_tools.py \
   tests/integration/test_sdk_attacks.py \
   tests/integration/test_sdk_crashes.py tests/integration/test_sdk_drain.py \

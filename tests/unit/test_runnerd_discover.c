@@ -228,6 +228,75 @@ static void the_mark_tells_of_changes(void **state)
     }
 }
 
+static bool shares(const char *module)
+{
+    struct discovery d;
+    bool found = false;
+
+    search(&d);
+    for (size_t i = 0; i < d.count; i++)
+        found = found || (strcmp(d.found[i].module, module) == 0 && d.found[i].shares);
+    discover_free(&d);
+    return found;
+}
+
+static void packages_of_the_root_are_for_who_has_none(void **state)
+{
+    static const struct {
+        const char *file, *shared, *own;
+    } rows[] = {{"A/agent.py", ".venv", "A/.venv/x"},
+                {"A/agent.mjs", "node_modules", "A/node_modules/x"}};
+    char path[PATH_MAX], other[PATH_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t without, with;
+
+        begin();
+        put(rows[i].file, "");
+        without = mark();
+        assert_false(shares("A.agent"));
+        in_root(path, rows[1 - i].shared); /* of the other language */
+        assert_int_equal(mkdir(path, 0755), 0);
+        assert_false(shares("A.agent"));
+        assert_int_equal(mark(), without);
+        in_root(path, rows[i].shared);
+        assert_int_equal(mkdir(path, 0755), 0);
+        assert_true(shares("A.agent"));
+        with = mark();
+        assert_int_not_equal(with, without);
+        in_root(other, "old"); /* others take their place */
+        assert_int_equal(rename(path, other), 0);
+        assert_int_equal(mkdir(path, 0755), 0);
+        assert_int_not_equal(mark(), with);
+        assert_int_equal(chmod(path, 0757), 0);
+        assert_false(shares("A.agent"));
+        assert_int_equal(chmod(path, 0755), 0);
+        put(rows[i].own, "");
+        assert_false(shares("A.agent"));
+        assert_int_equal(mark(), without);
+    }
+}
+
+static void packages_of_the_root_that_are_not_used_are_told_of(void **state)
+{
+    struct discovery d;
+    char path[PATH_MAX], text[1000];
+
+    (void)state;
+    begin();
+    put("A/agent.py", "");
+    put("B/agent.so", "");
+    in_root(path, ".venv");
+    assert_int_equal(symlink("/usr", path), 0);
+    assert_false(shares("A.agent"));
+    search(&d);
+    assert_string_equal(modules_of(&d, text), "A.agent B.agent");
+    assert_int_equal(json_array_size(d.problems), 1);
+    assert_non_null(strstr(problem_of(&d, 0), "has packages behind a symbolic link"));
+    discover_free(&d);
+}
+
 static void a_changed_file_is_not_the_one_that_was_found(void **state)
 {
     struct discovery d;
@@ -364,6 +433,8 @@ int main(void)
         cmocka_unit_test(what_others_could_have_put_there_is_refused),
         cmocka_unit_test(names_that_are_no_text_are_refused),
         cmocka_unit_test(the_mark_tells_of_changes),
+        cmocka_unit_test(packages_of_the_root_are_for_who_has_none),
+        cmocka_unit_test(packages_of_the_root_that_are_not_used_are_told_of),
         cmocka_unit_test(a_changed_file_is_not_the_one_that_was_found),
         cmocka_unit_test(entries_of_agents_yaml_name_files),
         cmocka_unit_test(nothing_is_taken_for_gone_without_descriptors),

@@ -149,6 +149,26 @@ static void test_code_is_copied_and_the_rest_is_linked_to(void **state)
     discover_drop(&module);
 }
 
+static void test_shared_packages_are_linked_to_where_they_were(void **state)
+{
+    struct found module, copy;
+
+    (void)state;
+    put("labs/One/agent.py", "good");
+    put(".venv/pyvenv.cfg", "venv");
+    put("node_modules/x/index.js", "x");
+    look(&module);
+    assert_true(module.shares);
+    assert_int_equal(kept_take(&kept, &module, NULL), 0);
+    assert_true(kept_find(&kept, &module, &copy));
+    assert_true(copy.shares);
+    assert_text(copy.root, ".venv/pyvenv.cfg", "venv");
+    assert_int_equal(kind_of(copy.root, ".venv"), S_IFLNK);
+    assert_int_equal(kind_of(copy.root, "node_modules"), 0); /* of another language */
+    discover_drop(&copy);
+    discover_drop(&module);
+}
+
 static void test_a_newer_copy_takes_the_place_of_an_older_one(void **state)
 {
     struct found first, second, copy;
@@ -408,6 +428,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_code_is_copied_and_the_rest_is_linked_to, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_shared_packages_are_linked_to_where_they_were,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_newer_copy_takes_the_place_of_an_older_one, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(

@@ -30,6 +30,7 @@ export class Module {
   #names;
   #exports = new Map(); // attr -> [value, kind]
   #defaultModel;
+  #root;
   #diagnostics = [];
   #gateway = {};
   #namespace = {};
@@ -40,6 +41,7 @@ export class Module {
     this.path = fs.realpathSync(message.path);
     this.folder = path.dirname(this.path);
     this.url = pathToFileURL(this.path).href;
+    this.#root = message.root;
     this.#defaultModel = message.defaults?.model ?? null;
     this.#names = message.exports?.length > 0 ? message.exports : ["agent", "build_agent"];
   }
@@ -78,7 +80,7 @@ export class Module {
   }
 
   #packagesAreThere() {
-    const found = missing(this.folder);
+    const found = missing(this.folder, this.#root);
     for (const { path: file, line, what } of found)
       this.#problem("dependency", `${what} is not installed; run ${this.#install()}`,
         { path: file, line });

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What package.json asks for and is not there, without importing any of it.
 //
-// contrib/install-agent-deps --check runs this file as a program: FOLDER of the agent.
+// contrib/install-agent-deps --check runs this file as a program: FOLDER of the agent, and that of
+// all agents, whose packages count for an agent without any.
 import fs from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
@@ -30,7 +31,7 @@ function lacks(folder, name, wanted) {
 }
 
 /** [{path, line, what}] of the folder's package.json; [] without such a file. */
-export function missing(folder) {
+export function missing(folder, root) {
   const file = path.join(folder, "package.json");
   const text = read(file);
   if (text === null) return [];
@@ -40,12 +41,13 @@ export function missing(folder) {
   } catch (error) {
     return [{ path: file, line: null, what: `package.json cannot be read: ${error.message}` }];
   }
+  const place = fs.existsSync(path.join(folder, "node_modules")) ? folder : root;
   return wanted.map(([name, range]) => ({ path: file, line: lineOf(text, name),
-    what: lacks(folder, name, String(range)) })).filter(({ what }) => what !== null);
+    what: lacks(place, name, String(range)) })).filter(({ what }) => what !== null);
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(fs.realpathSync(process.argv[1])).href) {
-  const found = missing(process.argv[2]);
+  const found = missing(process.argv[2], process.argv[3]);
   for (const { path: file, line, what } of found) console.log(`${file}:${line ?? 1}: ${what}`);
   process.exit(found.length > 0 ? 1 : 0);
 }
