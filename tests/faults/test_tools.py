@@ -141,11 +141,12 @@ class Scene:
         return found
 
     def program(self):
-        """Process id of the local tool itself."""
-        found = [pid for pid, words in self.processes().items() if words[1:2] == [self.command]
-                 and "agw-exec" not in words[0]]
-        assert len(found) == 1, self.processes()
-        return found[0]
+        """Process id of the local tool itself; its child is called alike until it runs sleep."""
+        def alone():
+            found = [pid for pid, words in self.processes().items()
+                     if words[1:2] == [self.command] and "agw-exec" not in words[0]]
+            return found if len(found) == 1 else None
+        return wait_until(alone, PATIENCE, "one program")[0]
 
     def assert_no_orphans(self):
         def gone():
