@@ -3,6 +3,7 @@
 #include "net/http_client.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +55,7 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
 {
     struct transfer *t = arg;
     const char *problem = NULL;
+    int fd;
 
     (void)purpose;
     if (t->call->reach == HTTP_REACH_PUBLIC)
@@ -67,7 +69,10 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
                  address, problem);
         return CURL_SOCKET_BAD;
     }
-    return socket(peer->family, peer->socktype | SOCK_CLOEXEC, peer->protocol);
+    fd = socket(peer->family, peer->socktype | SOCK_CLOEXEC, peer->protocol);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+        t->result->starved = true;
+    return fd;
 }
 
 /* curl is about to send: the connection (with TLS) is there, new or warm. */

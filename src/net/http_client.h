@@ -36,6 +36,7 @@ struct http_result {
     bool connected;              /* a connection was there: the request may have been seen */
     bool any_byte;               /* some response byte arrived */
     bool too_large;              /* max_response was exceeded */
+    bool starved;                /* this process or host had no socket left to connect with */
     bool refused_address;        /* `reach` forbade an address; then *e names it */
     char wanted[HTTP_WANTED_SIZE]; /* value of the header `wanted`; "" = none, or longer */
     int64_t duration_us;

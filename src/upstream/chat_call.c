@@ -78,7 +78,8 @@ static void count_attempt(const struct upstream_entry *entry, const struct http_
 static enum health_verdict verdict_for(const struct chat_answer *answer,
                                        const struct http_result *result, int code)
 {
-    if (answer->sink_refused || code == AGW_EGONE || code == AGW_ENOMEM || code == AGW_EINTERNAL)
+    if (answer->sink_refused || code == AGW_EGONE || code == AGW_ENOMEM ||
+        code == AGW_EINTERNAL || code == AGW_EOVERLOAD)
         return HEALTH_NOTHING;
     if (code == 0 || chat_error_is_final(result->status))
         return HEALTH_SUCCESS;
@@ -163,6 +164,8 @@ static int send_request(struct chat *chat, const struct upstream_entry *entry,
         call.body = chat->text.data;
         call.body_length = chat->text.length;
         code = http_client_call(entry->pool, &call, result, chat->e);
+        if (code == AGW_EUPSTREAM && result->starved && !result->connected) /* no fault of the upstream */
+            code = err_set(chat->e, AGW_EOVERLOAD, "no socket is left to connect with");
         if (code == 0)
             code = chat_answer_finish(answer, result);
     }

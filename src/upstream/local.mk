@@ -24,6 +24,7 @@ unit_tests += tests/unit/test_upstream_chat_call
 tests_unit_test_upstream_chat_call_SOURCES = tests/unit/test_upstream_chat_call.c \
   $(mock_upstream_test_sources)
 tests_unit_test_upstream_chat_call_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
+tests_unit_test_upstream_chat_call_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=socket
 
 unit_tests += tests/unit/test_upstream_echo
 tests_unit_test_upstream_echo_SOURCES = tests/unit/test_upstream_echo.c \

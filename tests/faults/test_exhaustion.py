@@ -45,7 +45,7 @@ def test_T34_out_of_descriptors(make, spare):
     statuses = [one.status for one in seen]
     # Who waits in the socket's queue meanwhile may see nothing; whoever is answered is
     # answered in full or refused.
-    assert set(statuses) <= {None, 200, 500, 502, 503, 504}, statuses
+    assert set(statuses) <= {None, 200, 503, 504}, statuses
     for one in seen:
         if one.status == 200 and one.complete and b"[DONE]" not in one.body:
             assert b'"error"' in one.body, one.body

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -258,6 +259,47 @@ static void nobody_listens(void **state)
     fixture_free(&f);
 }
 
+static _Atomic int no_socket; /* errno of socket(), 0 = there are some */
+
+int __real_socket(int family, int type, int protocol);
+int __wrap_socket(int family, int type, int protocol);
+
+int __wrap_socket(int family, int type, int protocol)
+{
+    if (no_socket == 0)
+        return __real_socket(family, type, protocol);
+    errno = no_socket;
+    return -1;
+}
+
+/* The next upstream could not be reached either, and none of them is to blame. */
+static void without_sockets_the_gateway_is_overloaded(void **state)
+{
+    static const int lacks[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    static const struct step good[] = {GOOD};
+    struct script script = {good, 1, "", ""};
+    struct mock_http *server = mock_http_start(play, &script);
+    struct fixture f;
+
+    (void)state;
+    metrics_double_reset();
+    fixture_init(&f, 2, (int[]){mock_http_port(server), mock_http_port(server)});
+    for (size_t i = 0; i < sizeof lacks / sizeof lacks[0]; i++) {
+        no_socket = lacks[i];
+        assert_int_equal(fixture_call(&f, NULL, i % 2 == 1), AGW_EOVERLOAD);
+        assert_int_equal(f.usage.attempts, 1);
+    }
+    no_socket = EACCES; /* that is another matter */
+    assert_int_equal(fixture_call(&f, NULL, false), AGW_EUPSTREAM);
+    assert_int_equal(f.usage.attempts, 4);
+    no_socket = 0;
+    assert_int_equal(fixture_call(&f, NULL, false), 0);
+    assert_string_equal(f.usage.upstream, "u0");
+    assert_int_equal(f.usage.attempts, 1);
+    fixture_free(&f);
+    mock_http_stop(&server);
+}
+
 static void sink_decides(void **state)
 {
     static const struct step steps[] = {
@@ -284,6 +326,7 @@ int main(void)
         cmocka_unit_test(answers_and_refusals),
         cmocka_unit_test(failover_and_back),
         cmocka_unit_test(nobody_listens),
+        cmocka_unit_test(without_sockets_the_gateway_is_overloaded),
         cmocka_unit_test(sink_decides),
     };
 
