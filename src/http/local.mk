@@ -22,4 +22,5 @@ tests_unit_test_http_uri_SOURCES = tests/unit/test_http_uri.c
 EXTRA_DIST += tests/cases/http/targets.txt
 unit_tests += tests/unit/test_http_pool tests/unit/test_http_server
 tests_unit_test_http_pool_SOURCES = tests/unit/test_http_pool.c
-tests_unit_test_http_server_SOURCES = tests/unit/test_http_server.c $(fcgi_client)
+count_entries = tests/lib/count_entries.c tests/lib/count_entries.h
+tests_unit_test_http_server_SOURCES = tests/unit/test_http_server.c $(fcgi_client) $(count_entries)

@@ -7,7 +7,8 @@ libagw_a_SOURCES += \
   src/runner/wire.c src/runner/wire.h
 
 unit_tests += tests/unit/test_runner_wire
-tests_unit_test_runner_wire_SOURCES = tests/unit/test_runner_wire.c
+tests_unit_test_runner_wire_SOURCES = tests/unit/test_runner_wire.c $(count_entries)
+tests_unit_test_runner_wire_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 tests_unit_test_runner_wire_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=recvmsg
 
 unit_tests += tests/unit/test_runner_dropins
@@ -19,6 +20,6 @@ unit_tests += tests/unit/test_runner_session
 tests_unit_test_runner_session_SOURCES = tests/unit/test_runner_session.c
 
 unit_tests += tests/unit/test_runner_link
-tests_unit_test_runner_link_SOURCES = tests/unit/test_runner_link.c $(inject)
+tests_unit_test_runner_link_SOURCES = tests/unit/test_runner_link.c $(count_entries) $(inject)
 tests_unit_test_runner_link_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib
 tests_unit_test_runner_link_LDFLAGS = $(AM_LDFLAGS) $(inject_wraps) -Wl,--wrap=getsockopt

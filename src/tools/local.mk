@@ -41,8 +41,9 @@ tests_unit_test_tools_launch_CPPFLAGS = $(AM_CPPFLAGS) -DAGW_BUILD_DIR='"$(abs_t
 EXTRA_tests_unit_test_tools_launch_DEPENDENCIES = agw-exec$(EXEEXT)
 
 unit_tests += tests/unit/test_tools_local
-tests_unit_test_tools_local_SOURCES = tests/unit/test_tools_local.c
-tests_unit_test_tools_local_CPPFLAGS = $(AM_CPPFLAGS) -DAGW_BUILD_DIR='"$(abs_top_builddir)"'
+tests_unit_test_tools_local_SOURCES = tests/unit/test_tools_local.c $(count_entries)
+tests_unit_test_tools_local_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/lib \
+  -DAGW_BUILD_DIR='"$(abs_top_builddir)"'
 EXTRA_tests_unit_test_tools_local_DEPENDENCIES = agw-exec$(EXEEXT)
 
 unit_tests += tests/unit/test_tools_http_text

@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../lib/count_entries.h"
 #include "../lib/fcgi_client.h"
 #include "http/response.h"
 #include "http/server.h"
@@ -148,18 +148,6 @@ static void ask_hello(void)
     assert_true(fcgi_client_ask(path, &(struct fcgi_client_request){.params = hello}, &reply));
     expect_hello(&reply);
     fcgi_client_reply_free(&reply);
-}
-
-static int count_entries(const char *folder)
-{
-    DIR *d = opendir(folder);
-    int n = 0;
-
-    assert_non_null(d);
-    while (readdir(d) != NULL)
-        n++;
-    closedir(d);
-    return n;
 }
 
 static void wait_until(const atomic_int *value, int wanted)

@@ -6,7 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -18,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "count_entries.h"
 #include "inject.h"
 #include "runner/link.h"
 #include "runner/wire.h"
@@ -297,17 +297,6 @@ static const char *state_of(struct stage *s, const char *member)
     return text;
 }
 
-static int descriptors(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    int count = 0;
-
-    while (readdir(d) != NULL)
-        count++;
-    closedir(d);
-    return count;
-}
-
 /* ---- tests ---- */
 
 static void nobody_wants_it_nobody_calls_it(void **state)
@@ -424,7 +413,7 @@ static void a_connection_is_handed_over(void **state)
 
     update(s);
     await_true(has_list, s);
-    before = descriptors();
+    before = count_entries("/proc/self/fd");
     for (int i = 0; i < 3; i++) {
         assert_int_equal(link_open(s->link, "a/x", soon(), -1, &fd, &process, &e), 0);
         assert_int_equal(process, 7);
@@ -432,7 +421,7 @@ static void a_connection_is_handed_over(void **state)
         assert_memory_equal(said, "host", 4);
         close(fd);
     }
-    while (descriptors() > before) { /* the runner is a thread of this process */
+    while (count_entries("/proc/self/fd") > before) { /* the runner is a thread of this process */
         assert_true(clock_mono_ms() < until);
         usleep(5000);
     }

@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "count_entries.h"
 #include "runner/wire.h"
 #include "util/clock.h"
 
@@ -24,23 +24,11 @@ struct pair {
     int descriptors; /* of this process, before */
 };
 
-static int open_descriptors(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    int count = 0;
-
-    assert_non_null(d);
-    while (readdir(d) != NULL)
-        count++;
-    closedir(d);
-    return count;
-}
-
 static void set_up(struct pair *p, const struct wire_limits *limits)
 {
     int ends[2];
 
-    p->descriptors = open_descriptors();
+    p->descriptors = count_entries("/proc/self/fd");
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     wire_init(&p->a, ends[0], limits);
     wire_init(&p->b, ends[1], limits);
@@ -52,7 +40,7 @@ static void tear_down(struct pair *p)
     wire_close(&p->a);
     wire_close(&p->b);
     wire_close(&p->b);
-    assert_int_equal(open_descriptors(), p->descriptors);
+    assert_int_equal(count_entries("/proc/self/fd"), p->descriptors);
 }
 
 static void send_raw(struct wire *w, const char *bytes, size_t length)
@@ -348,7 +336,7 @@ static void descriptors_that_nobody_wants_are_closed(void **state)
         int fd = -1, before, status;
 
         set_up(&p, NULL);
-        before = open_descriptors();
+        before = count_entries("/proc/self/fd");
         send_raw(&p.a, rows[i].first, strlen(rows[i].first));
         assert_receives(&p.b, "a");
         send_raw_with_fds(&p.a, rows[i].second, rows[i].fds);
@@ -357,7 +345,7 @@ static void descriptors_that_nobody_wants_are_closed(void **state)
         assert_int_equal(fd, -1);
         json_decref(message);
         if (status == 1)
-            assert_int_equal(open_descriptors(), before);
+            assert_int_equal(count_entries("/proc/self/fd"), before);
         tear_down(&p);
     }
 }

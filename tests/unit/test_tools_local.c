@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "count_entries.h"
 #include "tools/local.h"
 #include "util/clock.h"
 
@@ -53,17 +54,6 @@ static int marked(void)
     while ((entry = readdir(d)) != NULL)
         if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
             count += is_marked(entry->d_name);
-    closedir(d);
-    return count;
-}
-
-static int open_files(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    int count = 0;
-
-    while (readdir(d) != NULL)
-        count++;
     closedir(d);
     return count;
 }
@@ -142,7 +132,7 @@ static void each_way_to_end(void **state)
         {"while :; do :; done; : " MARK, TOOL_TIMEOUT, "The tool", 300},
     };
     json_t *arguments = json_pack("{s:i}", "a", 1);
-    int before = open_files();
+    int before = count_entries("/proc/self/fd");
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -166,7 +156,7 @@ static void each_way_to_end(void **state)
         end(&s);
     }
     json_decref(arguments);
-    assert_int_equal(open_files(), before);
+    assert_int_equal(count_entries("/proc/self/fd"), before);
 }
 
 static void arguments_that_nobody_reads_hold_up_nobody(void **state)
@@ -265,7 +255,7 @@ static void many_at_once(void **state)
 {
     static struct caller callers[CALLERS];
     pthread_t threads[CALLERS];
-    int before = open_files();
+    int before = count_entries("/proc/self/fd");
     struct subject s;
 
     (void)state;
@@ -286,7 +276,7 @@ static void many_at_once(void **state)
         json_decref(callers[i].arguments);
     }
     end(&s);
-    assert_int_equal(open_files(), before);
+    assert_int_equal(count_entries("/proc/self/fd"), before);
 }
 
 static void without_descriptors_it_says_so(void **state)
@@ -302,7 +292,7 @@ static void without_descriptors_it_says_so(void **state)
     call(&s, arguments, LONG_MS, -1, &result); /* what is opened once is open now */
     assert_int_equal(result.status, TOOL_OK);
     tool_result_clear(&result);
-    before = open_files();
+    before = count_entries("/proc/self/fd");
     getrlimit(RLIMIT_NOFILE, &usual);
     for (rlim_t room = 0; room < 24; room++) {
         few = (struct rlimit){(rlim_t)before + room - 3, usual.rlim_max};
@@ -316,7 +306,7 @@ static void without_descriptors_it_says_so(void **state)
         if (room == 23)
             assert_int_equal(result.status, TOOL_OK);
         tool_result_clear(&result);
-        assert_int_equal(open_files(), before);
+        assert_int_equal(count_entries("/proc/self/fd"), before);
     }
     end(&s);
     json_decref(arguments);
@@ -352,7 +342,7 @@ static void what_kept_the_sandbox_from_being_seen_passes(void **state)
     begin(&s, "cat");
     s.config.program.network = true;
     getrlimit(RLIMIT_NOFILE, &usual);
-    few = (struct rlimit){(rlim_t)open_files() - 3, usual.rlim_max};
+    few = (struct rlimit){(rlim_t)count_entries("/proc/self/fd") - 3, usual.rlim_max};
     setrlimit(RLIMIT_NOFILE, &few);
     local_provider.describe(s.state, object);
     setrlimit(RLIMIT_NOFILE, &usual);

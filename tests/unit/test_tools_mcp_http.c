@@ -527,25 +527,21 @@ static void a_session_is_begun_once(void **state)
 
 static void time_and_clients_end(void **state)
 {
-    pthread_t thread;
+    struct hang_up client;
     struct scene s;
-    int pair[2];
 
     (void)state;
     scene_open(&s, SILENT);
     list(&s);
     assert_true(call(&s, &s.tool, 300, -1, TOOL_TIMEOUT, "in time"));
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    assert_int_equal(pthread_create(&thread, NULL, hang_up, &pair[1]), 0);
-    assert_true(call(&s, &s.tool, LONG_MS, pair[0], TOOL_CANCELLED, NULL));
-    pthread_join(thread, NULL);
+    hang_up_begin(&client, "");
+    assert_true(call(&s, &s.tool, LONG_MS, client.watched, TOOL_CANCELLED, NULL));
     for (int64_t until = clock_mono_ms() + LONG_MS;
          count(&s, "hang-up") < 2 && clock_mono_ms() < until;)
         usleep(10000);
     assert_int_equal(count(&s, "hang-up"), 2);
     assert_int_equal(count(&s, "POST notifications/cancelled"), 0);
-    close(pair[0]);
-    close(pair[1]);
+    hang_up_end(&client);
     scene_close(&s);
 }
 

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -268,22 +267,17 @@ static void lines_that_are_no_answers_end_the_wait(void **state)
 
 static void time_and_clients_end(void **state)
 {
-    pthread_t thread;
+    struct hang_up client;
     struct scene s;
-    int pair[2];
 
     (void)state;
     scene_open(&s, NULL);
     assert_true(call(&s, "first", LONG_MS, -1, TOOL_OK, "first"));
     assert_true(call(&s, "never", 300, -1, TOOL_TIMEOUT, "in time"));
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    assert_int_equal(write(pair[1], "x", 1), 1); /* bytes that wait there hide nothing */
-    assert_int_equal(pthread_create(&thread, NULL, hang_up, &pair[1]), 0);
-    assert_true(call(&s, "never", LONG_MS, pair[0], TOOL_CANCELLED, NULL));
-    pthread_join(thread, NULL);
+    hang_up_begin(&client, "x"); /* bytes that wait there hide nothing */
+    assert_true(call(&s, "never", LONG_MS, client.watched, TOOL_CANCELLED, NULL));
+    hang_up_end(&client);
     assert_true(call(&s, "last", LONG_MS, -1, TOOL_OK, "last"));
-    close(pair[0]);
-    close(pair[1]);
     scene_close(&s);
 }
 
