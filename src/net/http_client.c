@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "net/http_address.h"
 #include "net/http_pool.h"
@@ -350,6 +351,18 @@ static int check_tick(struct transfer *t, int64_t now, int64_t *soonest)
     return t->call->on_tick(t->call->arg);
 }
 
+/* Asking for a name's address takes descriptors of its own, and nobody says that none was left. */
+static bool no_socket_is_left(void)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+    close(pair[0]);
+    close(pair[1]);
+    return false;
+}
+
 static int failure(struct transfer *t, CURLcode curl, const char *detail)
 {
     const char *text = detail[0] != '\0' ? detail : curl_easy_strerror(curl);
@@ -359,6 +372,8 @@ static int failure(struct transfer *t, CURLcode curl, const char *detail)
     t->result->refused_address = t->refused[0] != '\0' && !t->result->connected;
     if (t->result->refused_address)
         return err_set(t->e, AGW_EUPSTREAM, "%s", t->refused);
+    if (curl == CURLE_COULDNT_RESOLVE_HOST && no_socket_is_left())
+        t->result->starved = true;
     if (curl == CURLE_OUT_OF_MEMORY)
         return err_set(t->e, AGW_ENOMEM, "during a request");
     if (curl == CURLE_OPERATION_TIMEDOUT)
