@@ -173,7 +173,7 @@ void discover_search(struct discovery *d, const char *const *roots, size_t count
                         "the folder of drop-in agents cannot be searched: %s", d->missing);
             continue;
         }
-        why = packages_distrust(&s, fd);
+        why = packages_distrust_shared(&s, fd);
         if (why != NULL)
             discover_files_complain(&s, "security", "error", "", why);
         search_folder(&s, fd, "", 0);

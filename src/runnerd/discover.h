@@ -23,7 +23,8 @@ struct found {
     enum discover_lang lang;
     uint64_t mark;  /* differs when a file of it differs */
     bool is_dropin; /* agent.* in a folder of its own; else only agents.yaml names it */
-    bool shares;    /* has no packages of its own: those in the root are its (packages.h) */
+    bool shared;    /* the root has packages for all (packages.h) */
+    bool shares;    /* and this one has none of its own, so those are its */
     char *origin;   /* of a copy (kept.h): the folder that it links to; else NULL */
 };
 

@@ -283,7 +283,7 @@ struct found *discover_files_take(struct discover_search *s, int fd, const char 
     uint64_t mark = UINT64_C(0xcbf29ce484222325);
     const char *why = NULL;
     struct found *found;
-    ino_t shared;
+    bool shared, shares;
 
     if (!discover_files_join(file, folder, name) ||
         fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
@@ -303,12 +303,17 @@ struct found *discover_files_take(struct discover_search *s, int fd, const char 
     mix(&mark, &st.st_ino, sizeof st.st_ino);
     if (!mark_whole(s, fd, folder, &mark))
         return NULL;
-    shared = packages_shared(s, s->fd, fd, lang);
-    if (shared != 0)
-        mix(&mark, &shared, sizeof shared);
+    shared = packages_are_shared(s, s->fd, lang, &st);
+    shares = shared && !packages_are_own(fd, lang);
+    if (shares) {
+        mix(&mark, &st.st_ino, sizeof st.st_ino);
+        mix(&mark, &st.st_ctim, sizeof st.st_ctim);
+    }
     found = add(s, folder, file, lang, mark);
-    if (found != NULL)
-        found->shares = shared != 0;
+    if (found != NULL) {
+        found->shared = shared;
+        found->shares = shares;
+    }
     return found;
 }
 

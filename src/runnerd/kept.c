@@ -343,6 +343,16 @@ int kept_take(struct kept *k, const struct found *module, struct err *e)
 
 /* ---- what is there ---- */
 
+/* What it shared when it was taken: since then its original may have got packages of its own. */
+static bool has_link(const char *root, const char *folder)
+{
+    char path[2 * PATH_MAX];
+    struct stat st;
+
+    snprintf(path, sizeof path, "%s/%s", root, folder);
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
 bool kept_find(const struct kept *k, const struct found *module, struct found *copy)
 {
     char name[NAME_SIZE], root[PATH_MAX + NAME_SIZE + 1], path[2 * PATH_MAX];
@@ -362,6 +372,7 @@ bool kept_find(const struct kept *k, const struct found *module, struct found *c
     copy->root = memory_text(root);
     copy->path = memory_text(path);
     copy->origin = memory_text(origin);
+    copy->shares = module->shared && has_link(root, packages_folder(module->lang));
     return true;
 }
 

@@ -3,7 +3,6 @@
 #include "runnerd/packages.h"
 
 #include <fcntl.h>
-#include <stdbool.h>
 
 const char *packages_folder(enum discover_lang lang)
 {
@@ -21,25 +20,43 @@ static const char *distrust(const struct discover_search *s, const struct stat *
                ? NULL : "has packages that others can have put there";
 }
 
-const char *packages_distrust(const struct discover_search *s, int fd)
+/* The last one is nobody's but the module's beside it. */
+static const char *const installed[] = {".venv", "node_modules", "__pycache__"};
+
+static const char *distrust_first(const struct discover_search *s, int fd, size_t count)
 {
-    static const char *const skipped[] = {".venv", "node_modules", "__pycache__"};
     const char *why = NULL;
     struct stat st;
 
-    for (size_t i = 0; i < sizeof skipped / sizeof skipped[0] && why == NULL; i++)
-        if (fstatat(fd, skipped[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
+    for (size_t i = 0; i < count && why == NULL; i++)
+        if (fstatat(fd, installed[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
             why = distrust(s, &st);
     return why;
 }
 
-ino_t packages_shared(const struct discover_search *s, int root, int fd, enum discover_lang lang)
+const char *packages_distrust(const struct discover_search *s, int fd)
+{
+    return distrust_first(s, fd, sizeof installed / sizeof installed[0]);
+}
+
+const char *packages_distrust_shared(const struct discover_search *s, int root)
+{
+    return distrust_first(s, root, sizeof installed / sizeof installed[0] - 1);
+}
+
+bool packages_are_shared(const struct discover_search *s, int root, enum discover_lang lang,
+                         struct stat *st)
+{
+    const char *folder = packages_folder(lang);
+
+    return folder != NULL && fstatat(root, folder, st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISDIR(st->st_mode) && distrust(s, st) == NULL;
+}
+
+bool packages_are_own(int fd, enum discover_lang lang)
 {
     const char *folder = packages_folder(lang);
     struct stat st;
 
-    if (folder == NULL || fstatat(fd, folder, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
-        fstatat(root, folder, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return 0;
-    return S_ISDIR(st.st_mode) && distrust(s, &st) == NULL ? st.st_ino : 0;
+    return folder != NULL && fstatat(fd, folder, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }

@@ -5,7 +5,8 @@
 #ifndef AGW_RUNNERD_PACKAGES_H
 #define AGW_RUNNERD_PACKAGES_H
 
-#include <sys/types.h>
+#include <stdbool.h>
+#include <sys/stat.h>
 
 #include "runnerd/discover_files.h"
 
@@ -15,9 +16,14 @@ const char *packages_folder(enum discover_lang lang);
 /* What is installed in the folder `fd` may not be somebody else's either. NULL: all is well. */
 const char *packages_distrust(const struct discover_search *s, int fd);
 
-/* Which folder of the root `root` a module of the folder `fd` shares: its inode number, for
- * another folder holds other packages. 0: none, it has its own, or the root has none that may
- * be used. */
-ino_t packages_shared(const struct discover_search *s, int root, int fd, enum discover_lang lang);
+/* The same of what the root `root` has for all its modules. */
+const char *packages_distrust_shared(const struct discover_search *s, int root);
+
+/* Whether the root has packages that modules of the language may share: *st is of their folder. */
+bool packages_are_shared(const struct discover_search *s, int root, enum discover_lang lang,
+                         struct stat *st);
+
+/* Whether the module in the folder `fd` has packages of its own. */
+bool packages_are_own(int fd, enum discover_lang lang);
 
 #endif

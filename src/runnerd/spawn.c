@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "runnerd/packages.h"
@@ -56,13 +57,19 @@ static void add_variable(struct command *c, const char *variable)
 static bool is_program(const char *path)
 {
     char first[2];
-    int fd = path[0] == '/' && access(path, X_OK) == 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    bool is = fd >= 0 && read(fd, first, sizeof first) == sizeof first &&
-              memcmp(first, "#!", sizeof first) != 0;
+    struct stat st;
+    bool is_script;
+    int fd;
 
+    if (path[0] != '/' || access(path, X_OK) != 0 || stat(path, &st) != 0 ||
+        !S_ISREG(st.st_mode))
+        return false;
+    fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* one that cannot be read is no script */
+    is_script = fd >= 0 && read(fd, first, sizeof first) == sizeof first &&
+                memcmp(first, "#!", sizeof first) == 0;
     if (fd >= 0)
         close(fd);
-    return is;
+    return !is_script;
 }
 
 /* As a shell would find it. */

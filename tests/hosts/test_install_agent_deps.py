@@ -172,6 +172,14 @@ def test_the_sdk_for_all_and_more_for_who_asks_for_it(root, directory):
     assert f"Alpha: has what it needs in {root}/.venv" in said
     assert "labs/Beta: installing" in said and said.count("installing") == 1
     assert not (root / "Alpha/.venv").exists()
+    # What --check does not understand is for pip to say.
+    (root / "Plain/requirements.txt").write_text("needed[more]\n")
+    (root / "labs/Alpha2/requirements.txt").write_text(f"{root.parent}/packages/"
+                                                       "other-1.0-py3-none-any.whl\n")
+    said = call(root, "--all")
+    assert "Plain: has what it needs" in said and "labs/Alpha2: installing" in said
+    # By its path, too.
+    assert "Alpha: has what it needs" in call(root, "--all", "--agent", str(root / "Alpha"))
     assert "Alpha: installing" in call(root, "--agent", "Alpha")  # who is named gets its own
     assert "up to date" in call(root, "--all", "--agent", "Alpha")
 
@@ -251,12 +259,20 @@ def test_node_modules_for_all(js_root):
     assert f"{js_root}: installing" in call(js_root, "--shared")
     assert f"{js_root}: is up to date" in call(js_root, "--shared")
     call(js_root, "--check")
-    assert "Alpha: has what it needs in" in call(js_root, "--all")
+    needs(js_root / "Alpha", needed="^1.0.0")
+    needs(js_root / "labs/Beta", needed="*")
+    assert call(js_root, "--all").count("has what it needs in") == 2
     assert not (js_root / "Alpha/node_modules").exists()
     with runner_peer.NodeHost([mcp_servers.NODE, env.SOURCE / "src/runnerd/node/host.mjs"],
                               js_root / "Alpha") as host:
         assert host.start(js_root / "Alpha/agent.mjs")["diagnostics"] == []
         assert runner_peer.Run(host, {}).play()["output"] == "one"
+    # What --check does not understand is for npm to say.
+    needs(js_root / "Alpha", needed="^2.0.0")
+    call(js_root, "--check")
+    assert "what was there stays" in call(js_root, "--all", status=2)
+    assert not list((js_root / "Alpha").glob(".node_modules*"))
+    assert list((js_root / "node_modules").iterdir())
     two = tarball(packages, "needed", "2.0.0", "module.exports = 'two';")
     needs(js_root / "labs/Beta", needed="2.0.0", more=two)
     assert "needed 2.0.0 (version 1.0.0 is installed)" in call(js_root, "--check", status=1)

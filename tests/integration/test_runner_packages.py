@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import env
 from procs import wait_until
 from runner import ask, module, names
 
@@ -116,6 +117,25 @@ def test_packages_of_others_are_not_shared(runner, language, how):
         [problem] = c.errors(kind="security")
         assert str(r.agents) in problem["message"] and " has packages " in problem["message"]
         assert "pkg" in c.errors(kind="import")[0]["message"]
+
+
+def test_javascript_says_what_it_lacks_where_packages_are_not_open(directory, runner):
+    """What others may have put there is seen by Node.js, which looks upwards, but cannot be read."""
+    r = runner(hosts=env.SOURCE / "src/runnerd")
+    place = put_packages(r, ".", "node", "one")
+    (place / "@openai/agents").mkdir(parents=True)
+    (place / "@openai/agents/package.json").write_text(
+        '{"name": "@openai/agents", "version": "0.20.0", "main": "index.js"}')
+    (place / "@openai/agents/index.js").write_text("")
+    place.chmod(0o757)
+    r.put("Lacks/agent.mjs", "export const agent = { run: () => 'x' };\n")
+    r.put("Lacks/package.json", '{"dependencies": {"pkg": "*"}}')
+    r.put("Plain/agent.mjs", "export const agent = { run: () => 'without the SDK' };\n")
+    r.start()
+    with r.control() as c:
+        c.wait_agents("default/plain")
+        c.wait(lambda _: c.errors(kind="dependency"))
+        assert "pkg * is not installed" in c.errors(kind="dependency")[0]["message"]
 
 
 def test_a_script_is_no_program_for_a_host(runner, monkeypatch):

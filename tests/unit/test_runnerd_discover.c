@@ -287,6 +287,8 @@ static void packages_of_the_root_that_are_not_used_are_told_of(void **state)
     begin();
     put("A/agent.py", "");
     put("B/agent.so", "");
+    in_root(path, "__pycache__"); /* which nobody uses there */
+    assert_int_equal(symlink("/usr", path), 0);
     in_root(path, ".venv");
     assert_int_equal(symlink("/usr", path), 0);
     assert_false(shares("A.agent"));

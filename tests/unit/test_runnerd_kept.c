@@ -167,6 +167,17 @@ static void test_shared_packages_are_linked_to_where_they_were(void **state)
     assert_int_equal(kind_of(copy.root, "node_modules"), 0); /* of another language */
     discover_drop(&copy);
     discover_drop(&module);
+    put("labs/One/.venv/pyvenv.cfg", "its own"); /* since then; the copy is as it was */
+    look(&module);
+    assert_false(module.shares);
+    assert_true(kept_find(&kept, &module, &copy));
+    assert_true(copy.shares);
+    discover_drop(&copy);
+    module.shared = false; /* others may write there by now */
+    assert_true(kept_find(&kept, &module, &copy));
+    assert_false(copy.shares);
+    discover_drop(&copy);
+    discover_drop(&module);
 }
 
 static void test_a_newer_copy_takes_the_place_of_an_older_one(void **state)

@@ -67,7 +67,7 @@ class Host {
     let catalog;
     if (typeof module.registerHooks === "function") {
       this.module = new Module(message);
-      catalog = await this.module.load();
+      catalog = await this.module.load().catch((error) => this.module.failed(error));
       this.identity.sdk = this.module.sdkVersion;
     } else {
       const text = `Node.js is ${process.version}: agents need 22.15 or newer, which runner.node ` +

@@ -65,6 +65,12 @@ export class Module {
       sdk: this.sdkVersion };
   }
 
+  /** What no part of load() expects: it is told all the same. */
+  failed(error) {
+    this.#problem("import", `${error?.name ?? typeof error}: ${error?.message ?? error}`);
+    return { gateway: {}, doc: null, exports: [], diagnostics: this.#diagnostics, sdk: null };
+  }
+
   #install() {
     const folder = /[^\w./+:@%-]/.test(this.folder)
       ? `'${this.folder.replaceAll("'", "'\\''")}'` : this.folder;
@@ -107,15 +113,18 @@ export class Module {
 
   /** Before the module, so that what it builds while it is loaded is built as it should. */
   async #importSdk() {
-    let manifest;
+    let manifest, version;
     try {
       manifest = module.findPackageJSON("@openai/agents", this.url);
+      if (manifest === undefined) return; // A module may do without.
+      ({ version } = JSON.parse(fs.readFileSync(manifest, "utf8")));
     } catch (error) {
-      if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;
+      // Node.js looks upwards: what it sees there may not be open to this module.
+      if (["ERR_MODULE_NOT_FOUND", "EACCES"].includes(error.code)) return;
+      throw error;
     }
-    if (manifest === undefined) return; // A module may do without.
     this.sdk = await import(from(this.url, "@openai/agents"));
-    this.sdkVersion = `@openai/agents ${JSON.parse(fs.readFileSync(manifest, "utf8")).version}`;
+    this.sdkVersion = `@openai/agents ${version}`;
     // pnpm links packages, and has theirs beside what is linked.
     const real = pathToFileURL(fs.realpathSync(manifest)).href;
     const { default: OpenAI } = await import(from(real, "openai"));

@@ -11,7 +11,8 @@ function read(file) {
   try {
     return fs.readFileSync(file, "utf8");
   } catch (error) {
-    if (["ENOENT", "ENOTDIR"].includes(error.code)) return null;
+    // What the sandbox does not open is nobody's to be used.
+    if (["ENOENT", "ENOTDIR", "EACCES"].includes(error.code)) return null;
     throw error;
   }
 }
