@@ -9,6 +9,7 @@
 
 #include "runner/wire.h"
 #include "runnerd/listing.h"
+#include "runnerd/offer.h"
 #include "runnerd/problem.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -35,8 +36,10 @@ static void check_agent(const json_t *agent)
     assert(config_name_problem(json_string_value(json_object_get(agent, "name"))) == NULL);
 }
 
-static void list_catalog(json_t *catalog)
+static void list_catalog(const json_t *sent)
 {
+    bool cut;
+    json_t *catalog = offer_take(sent, &cut);
     struct config config = {
         .gateway = {.exports = exports, .export_count = 2, .default_namespace = "default"},
         .security = {.dropin_allow = {.present = true, .patterns = patterns, .count = 1}}};
@@ -51,7 +54,7 @@ static void list_catalog(json_t *catalog)
     json_t *listing, *agent;
     size_t index;
 
-    problem_add_reported(m.problems, json_object_get(catalog, "diagnostics"),
+    problem_add_reported(m.problems, json_object_get(sent, "diagnostics"),
                          &(struct problem_place){.module = m.found.module});
     listing = listing_make(&table, 1, &watch, &runner);
     assert(listing != NULL);
@@ -64,6 +67,7 @@ static void list_catalog(json_t *catalog)
     json_decref(listing);
     json_decref(m.problems);
     json_decref(table.problems);
+    json_decref(catalog);
 }
 
 /* The first byte says in pieces of which size the rest is sent. */
