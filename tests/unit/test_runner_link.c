@@ -392,8 +392,10 @@ static void where_everybody_may_write_a_stranger_is_no_runner(void **state)
     struct stage *s = *state;
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        if (geteuid() != 0 && cases[i].owner != 0)
+        if (geteuid() != 0 && cases[i].owner != 0) {
+            print_message("case %zu is left out: only root can give a folder away\n", i);
             continue;
+        }
         assert_int_equal(chown(s->folder, cases[i].owner != 0 ? cases[i].owner : geteuid(), -1),
                          0);
         assert_int_equal(chmod(s->folder, cases[i].folder), 0);
