@@ -42,6 +42,7 @@ integration_files = \
   tests/integration/test_openai_clients.py \
   tests/integration/test_operations_guide.py tests/guide/room tests/guide/systemctl \
   tests/integration/test_processes.py \
+  tests/integration/test_procs.py \
   tests/integration/test_rate_limit.py \
   tests/integration/test_reload.py \
   tests/integration/test_runner.py tests/integration/test_runner_attacks.py \

@@ -106,10 +106,10 @@ def deaf(run):
 
 def many_checks(run):
     run.greet()
+    run.keep = True  # the thread that reads goes on after this one
     threading.Thread(target=run.ended, daemon=True).start()
     for number in range(1, 3000):
         run.send("tool.check", id=number, name="own", call_id="c", args="{}")
-    run.keep = True
 
 
 HOSTILE = {

@@ -41,11 +41,14 @@ def free_port():
 
 
 def is_running(pid):
-    try:
-        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
+    """Whether any thread of it still runs: after a kill the first may be a zombie while others
+    are yet to end, and until then the process keeps its sockets and locks."""
+    with contextlib.suppress(OSError):  # it may end meanwhile
+        for path in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"):
+            with contextlib.suppress(OSError):
+                if path.read_text().rpartition(")")[2].split()[0] not in "ZX":
+                    return True
+    return False
 
 
 def children(pid):
