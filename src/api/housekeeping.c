@@ -41,10 +41,12 @@ static struct audit_row plain_row(struct api *api, const char *kind)
 static void revive_audit(struct api *api)
 {
     struct audit_row row = plain_row(api, "audit.resumed");
+    struct audit_ticket *ticket = NULL; /* so that one that fails is not kept: the next will do */
     struct err problem;
 
-    if (!audit_healthy(api->audit) && audit_close(api->audit, &row, NULL, &problem) != 0)
+    if (!audit_healthy(api->audit) && audit_close(api->audit, &row, &ticket, &problem) != 0)
         complain("audit", &problem);
+    audit_release(&ticket);
 }
 
 static void expire_overrides(struct api *api)

@@ -226,7 +226,7 @@ static void make_uid(struct audit *audit, char uid[AUDIT_UID_SIZE])
 }
 
 static struct audit_ticket *new_ticket(struct audit *audit, const struct audit_row *row,
-                                       enum audit_row_role role)
+                                       enum audit_row_role role, bool urgent)
 {
     struct audit_ticket *ticket = calloc(1, sizeof *ticket);
 
@@ -239,7 +239,7 @@ static struct audit_ticket *new_ticket(struct audit *audit, const struct audit_r
     make_uid(audit, ticket->uid);
     ticket->first.ticket = ticket->end.ticket = ticket;
     ticket->first.role = role;
-    ticket->first.urgent = true;
+    ticket->first.urgent = urgent;
     ticket->end.role = AUDIT_ENDS;
     if (ticket->first.row.ts <= 0)
         ticket->first.row.ts = clock_wall_ms();
@@ -271,10 +271,10 @@ static bool enqueue(struct audit *audit, struct audit_node *node)
            (node->urgent && (audit->urgent == 1 || audit->urgent >= audit->last_urgent));
 }
 
-static int put_first(struct audit *audit, const struct audit_row *row,
-                     enum audit_row_role role, struct audit_ticket **out, struct err *e)
+static int put_first(struct audit *audit, const struct audit_row *row, enum audit_row_role role,
+                     bool urgent, struct audit_ticket **out, struct err *e)
 {
-    struct audit_ticket *ticket = new_ticket(audit, row, role);
+    struct audit_ticket *ticket = new_ticket(audit, row, role, urgent);
     int most = audit->options.queue_max;
     bool full, wake = false;
 
@@ -313,7 +313,7 @@ int audit_record(struct audit *audit, const struct audit_row *row,
     int status;
 
     *ticket = NULL;
-    status = put_first(audit, row, AUDIT_OPENS, ticket, e);
+    status = put_first(audit, row, AUDIT_OPENS, true, ticket, e);
     if (status != 0 || trusted)
         return status;
     status = audit_wait(*ticket, e);
@@ -327,7 +327,7 @@ int audit_close(struct audit *audit, const struct audit_row *row,
                 struct audit_ticket **ticket, struct err *e)
 {
     struct audit_ticket *mine = NULL;
-    int status = put_first(audit, row, AUDIT_CLOSES, &mine, e);
+    int status = put_first(audit, row, AUDIT_CLOSES, ticket != NULL, &mine, e);
 
     if (ticket != NULL)
         *ticket = mine;

@@ -67,8 +67,9 @@ void audit_finish(struct audit *audit, struct audit_ticket **ticket,
 int audit_finish_wait(struct audit *audit, struct audit_ticket **ticket,
                       const struct audit_row *row, struct err *e);
 
-/* A request that ends without running: one row that carries decision and outcome. *ticket
- * may be NULL when nobody will wait. */
+/* A request that ends without running: one row that carries decision and outcome. `ticket` NULL:
+ * nobody waits, so the row does not make a commit of its own while others may still come (for
+ * linger_ms at most), and like an end it is kept until it can be written. */
 int audit_close(struct audit *audit, const struct audit_row *row,
                 struct audit_ticket **ticket, struct err *e);
 void audit_release(struct audit_ticket **ticket);

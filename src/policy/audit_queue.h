@@ -16,7 +16,7 @@ enum audit_node_state { NODE_PENDING, NODE_SLEEPING, NODE_COMMITTED, NODE_FAILED
 
 enum audit_row_role {
     AUDIT_OPENS, /* a decision whose request runs: somebody waits, an end row will come */
-    AUDIT_CLOSES, /* a request in one row: somebody may wait */
+    AUDIT_CLOSES, /* a request in one row: somebody waits, or it is never given up */
     AUDIT_ENDS,  /* an end row: it is never given up */
 };
 

@@ -225,20 +225,26 @@ static void log_failure(struct audit *a, const struct audit_group *g, const stru
 
 /* A full queue keeps no ends of requests that are not on record and so were refused: memory
  * must last however long the trail is broken. */
-static bool is_surplus(const struct audit *a, struct audit_node *end)
+static bool is_surplus(const struct audit *a, struct audit_node *node)
 {
     return a->count >= a->options.queue_max &&
-           atomic_load(&end->ticket->first.state) == NODE_FAILED;
+           atomic_load(&node->ticket->first.state) == NODE_FAILED;
 }
 
-/* Puts the ends back in front, in order: they are written with the next group. What is let go
- * instead leaves the group: its memory is gone. */
+/* Of others somebody waits and learns that they are not on record. */
+static bool is_kept(const struct audit_node *node)
+{
+    return node->role == AUDIT_ENDS || !node->urgent;
+}
+
+/* Puts what nobody waits for back in front, in order: it is written with the next group. What is
+ * let go instead leaves the group: its memory is gone. */
 static void put_back(struct audit *a, struct audit_group *g)
 {
     for (size_t i = g->count; i-- > 0;) {
         struct audit_node *node = g->nodes[i];
 
-        if (node->role != AUDIT_ENDS)
+        if (!is_kept(node))
             continue;
         if (is_surplus(a, node)) {
             g->nodes[i] = NULL;
@@ -266,7 +272,7 @@ static void group_failed(struct audit *a, struct audit_group *g, const struct er
     put_back(a, g);
     pthread_mutex_unlock(&a->lock);
     for (size_t i = 0; i < g->count; i++)
-        if (g->nodes[i] != NULL && g->nodes[i]->role != AUDIT_ENDS) { /* its last use */
+        if (g->nodes[i] != NULL && !is_kept(g->nodes[i])) { /* its last use */
             settle(g->nodes[i], NODE_FAILED);
             audit_ticket_drop(g->nodes[i]->ticket);
         }

@@ -169,6 +169,29 @@ static void a_refusal_is_one_row(void **state)
     assert_int_equal(fixture_number(f, "SELECT count(*) FROM denials"), 2);
 }
 
+/* A row that nobody waits for is committed with the end that comes after it, not before. */
+static void company_saves_commits(void **state)
+{
+    struct audit_options options = {.queue_max = 100, .linger_ms = 60000, .wait_ms = 5000};
+    struct fixture *f = *state;
+    struct audit_row row = decision(), completed = end("completed");
+    struct audit_ticket *ticket;
+    struct audit *audit;
+    struct err e;
+
+    assert_int_equal(audit_start(f->store, &options, &audit, &e), 0);
+    ticket = record(audit);
+    assert_int_equal(audit_wait(ticket, &e), 0);
+    row.kind = "model";
+    assert_int_equal(audit_close(audit, &row, NULL, &e), 0);
+    usleep(50000); /* enough for a commit, if there were one */
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM audit_event"), 1);
+    assert_int_equal(audit_finish_wait(audit, &ticket, &completed, &e), 0);
+    assert_int_equal(fixture_number(f, "SELECT count(*) FROM audit_event"), 3);
+    assert_int_equal(fixture_number(f, "SELECT seq FROM audit_event WHERE kind = 'model'"), 2);
+    audit_stop(&audit);
+}
+
 static void stopping_commits_what_is_queued(void **state)
 {
     struct fixture *f = *state;
@@ -548,6 +571,7 @@ int main(void)
         TEST(a_request_leaves_two_rows),
         TEST(T40_an_end_can_be_waited_for),
         TEST(a_refusal_is_one_row),
+        TEST(company_saves_commits),
         TEST(stopping_commits_what_is_queued),
         TEST(hostile_texts_are_kept_within_bounds),
         TEST(many_processes_and_threads_make_one_trail),

@@ -410,12 +410,14 @@ static void trouble_is_remembered_for_a_while(void **state)
     audit_stop(&audit);
 }
 
-/* Ends that cannot be written are kept, in order, and written when that is possible. */
-static void ends_outlast_failures(void **state)
+/* Ends that cannot be written, and other rows that nobody waits for, are kept, in order, and
+ * written when that is possible. */
+static void what_nobody_waits_for_outlasts_failures(void **state)
 {
     struct scene s = {.f = *state};
-    struct audit_row row = row_of(NULL), end = row_of("completed"), refusal = row_of("denied");
-    struct audit_ticket *tickets[3];
+    struct audit_row row = row_of(NULL), end = row_of("completed"), refusal = row_of("denied"),
+                     kept = row_of("overloaded");
+    struct audit_ticket *tickets[3], *refused;
     struct audit *audit;
     struct err e;
 
@@ -431,7 +433,10 @@ static void ends_outlast_failures(void **state)
     usleep(120000);
     assert_true(store_trouble_age(s.f->store) >= 0); /* every process is to know */
     audit_finish(audit, &tickets[1], &end);
-    assert_int_equal(audit_close(audit, &refusal, NULL, &e), 0); /* given up */
+    assert_int_equal(audit_close(audit, &refusal, &refused, &e), 0);
+    assert_int_equal(audit_wait(refused, &e), AGW_EAUDIT); /* given up, and that is known */
+    audit_release(&refused);
+    assert_int_equal(audit_close(audit, &kept, NULL, &e), 0);
     audit_finish(audit, &tickets[2], &end);
     usleep(120000);
     inject_stop();
@@ -443,6 +448,10 @@ static void ends_outlast_failures(void **state)
                             " ON a.seq < b.seq AND a.end_seq > b.end_seq"), 0);
     assert_int_equal(fixture_number(s.f, "SELECT count(*) FROM requests WHERE outcome ="
                                          " 'completed'"), 3);
+    assert_int_equal(fixture_number(s.f, "SELECT count(*) FROM audit_event WHERE outcome ="
+                                         " 'overloaded'"), 1);
+    assert_int_equal(fixture_number(s.f, "SELECT count(*) FROM audit_event WHERE outcome ="
+                                         " 'denied'"), 0);
     log_set_level(LOG_ERROR);
 }
 
@@ -486,7 +495,7 @@ int main(void)
         TEST(more_than_one_group),
         TEST(nothing_is_taken_while_stopping),
         TEST(trouble_is_remembered_for_a_while),
-        TEST(ends_outlast_failures),
+        TEST(what_nobody_waits_for_outlasts_failures),
         TEST(ends_of_refused_requests_are_not_hoarded),
     };
 
