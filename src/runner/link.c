@@ -124,8 +124,8 @@ static int handle(struct link *link, json_t *message, int *fd, struct err *e)
     else if (strcmp(type, "opened") == 0 || strcmp(type, "refused") == 0 ||
              strcmp(type, "refreshed") == 0)
         link_ask_answer(link, message, fd);
-    pthread_cond_broadcast(&link->changed);
     pthread_mutex_unlock(&link->lock);
+    pthread_cond_broadcast(&link->changed); /* who waits takes the lock at once */
     if (strcmp(type, "hello") == 0 && status == 0)
         tell(link, NULL, NULL);
     if (strcmp(type, "agents") == 0 && take_list(link, message) != 0)

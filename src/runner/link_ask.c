@@ -56,12 +56,19 @@ void link_ask_fail(const struct link *link)
         q->sent = q->answered;
 }
 
+/* The thread sends what could not be sent at once. */
+static void wake_to_send(const struct link *link)
+{
+    if (wire_wants_to_send(&link->wire))
+        link_wake(link);
+}
+
 static void notify(struct link *link, json_t *message)
 {
     struct err e;
 
     if (link->up && message != NULL && wire_send(&link->wire, message, &e) == 0)
-        link_wake(link);
+        wake_to_send(link);
     json_decref(message);
 }
 
@@ -107,7 +114,10 @@ static void send_question(struct link *link, struct question *q, const char *typ
 
     q->sent = message != NULL && wire_send(&link->wire, message, &e) == 0;
     json_decref(message);
-    link_wake(link);
+    if (q->sent)
+        wake_to_send(link);
+    else
+        link_wake(link); /* to find out what is wrong */
 }
 
 static void forget(struct link *link, const struct question *q)
