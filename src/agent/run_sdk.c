@@ -42,14 +42,14 @@ static void close_run(struct sdk_run *r)
     pthread_mutex_destroy(&r->lock);
 }
 
+/* Nothing is waited for that is not listened to: a module that does not read hangs, too. */
 static int begin(struct sdk_run *r, struct err *e)
 {
     const struct chat_sink *sink = r->run->sink;
-    int status = session_send(&r->session, sdk_start_hello(r->run), r->deadline_ms, e);
+    int status = session_post(&r->session, sdk_start_hello(r->run), e);
 
     if (status == 0)
-        status = session_send(&r->session, sdk_start_run(r->run, r->dropin, r->deadline_ms),
-                              r->deadline_ms, e);
+        status = session_post(&r->session, sdk_start_run(r->run, r->dropin, r->deadline_ms), e);
     if (status == AGW_EGONE) /* what it has said before may say why */
         status = 0;
     if (status == 0 && sink->sent != NULL)

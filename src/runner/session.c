@@ -22,6 +22,7 @@ void session_init(struct session *session, int fd)
     wire_init(&session->wire, fd, &session->limits);
     pthread_mutex_init(&session->lock, NULL);
     session->fd = fd;
+    session->is_deaf = false;
     atomic_init(&session->over, false);
 }
 
@@ -91,6 +92,19 @@ int session_send(struct session *session, json_t *message, int64_t deadline_ms, 
     return status;
 }
 
+int session_post(struct session *session, json_t *message, struct err *e)
+{
+    int status;
+
+    if (message == NULL)
+        return err_set(e, AGW_ENOMEM, "a message to an agent");
+    permit_lock(&session->lock);
+    status = queue(session, message, e);
+    pthread_mutex_unlock(&session->lock);
+    json_decref(message);
+    return status;
+}
+
 void session_hush(struct session *session, json_t *last_words, int64_t deadline_ms)
 {
     struct err e;
@@ -106,11 +120,14 @@ void session_hush(struct session *session, json_t *last_words, int64_t deadline_
 
 /* ---- receiving ---- */
 
-static int take(struct session *session, json_t **message, struct err *e)
+/* *sends: more is to be sent when the other side reads. */
+static int take(struct session *session, json_t **message, bool *sends, struct err *e)
 {
     int status;
 
     permit_lock(&session->lock);
+    session->is_deaf = session->is_deaf || wire_flush(&session->wire, e) != 0;
+    *sends = !session->is_deaf && wire_wants_to_send(&session->wire);
     status = wire_receive(&session->wire, message, NULL, e);
     pthread_mutex_unlock(&session->lock);
     return status;
@@ -122,7 +139,8 @@ int session_receive(struct session *session, int watch_fd, int64_t until_ms, jso
     for (;;) {
         struct pollfd fds[2] = {{.fd = session->fd, .events = POLLIN},
                                 {.fd = watch_fd, .events = POLLRDHUP}};
-        int status = take(session, message, e);
+        bool sends;
+        int status = take(session, message, &sends, e);
         int64_t left = until_ms - clock_mono_ms();
 
         if (status == 1)
@@ -131,6 +149,8 @@ int session_receive(struct session *session, int watch_fd, int64_t until_ms, jso
             return status;
         if (left <= 0)
             return SESSION_NOTHING;
+        if (sends)
+            fds[0].events |= POLLOUT;
         permit_wait_begin();
         (void)poll(fds, 2, left > INT32_MAX ? INT32_MAX : (int)left);
         permit_wait_end();

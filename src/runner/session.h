@@ -18,6 +18,7 @@ struct session {
     struct wire wire;     /* guarded by the lock */
     pthread_mutex_t lock;
     int fd;               /* the wire's, for poll() */
+    bool is_deaf;         /* the other side reads no more; it may still speak. Of who receives */
     atomic_bool over;     /* nothing is sent any more */
 };
 
@@ -31,6 +32,9 @@ void session_close(struct session *session);
  * permit back. After session_hush() AGW_EGONE at once. */
 int session_send(struct session *session, json_t *message_take, int64_t deadline_ms,
                  struct err *e);
+/* The same without waiting, before other threads use it: what cannot be sent at once goes out
+ * while session_receive() waits. */
+int session_post(struct session *session, json_t *message_take, struct err *e);
 /* From now on senders, also those that wait, give up. The other side sees the end, after
  * `last_words` (taken over; NULL = none) if it reads until `deadline_ms`. */
 void session_hush(struct session *session, json_t *last_words_take, int64_t deadline_ms);

@@ -241,6 +241,36 @@ def test_a_hanging_host_is_given_up_and_reported(scene):
     assert (text, end) == ("begun", "upstream_timeout")
 
 
+LONG_QUESTION = [{"role": "user", "content": "x" * 900000}]  # more than a socket holds
+
+
+def mute(run):
+    """Does not even read what it is asked."""
+    run.keep = True
+
+
+def test_a_host_that_does_not_read_its_question_hangs_like_others(scene):
+    host(scene, "mute", mute)
+    answer = ask(scene, "mute", messages=LONG_QUESTION)
+    assert answer.status == 504, answer
+    assert "does not answer" in answer.error()["message"]
+    wait_until(lambda: scene.runner.kills, LONG, "report of the hang")
+    assert scene.runner.kills.pop()["agent"] == "fake/mute"
+
+
+def test_a_client_that_leaves_a_host_that_does_not_read_is_seen(scene):
+    host(scene, "mute-too", mute)
+    id, began = new_id(), time.monotonic()
+    with fcgi.connect(scene.socket) as sock:
+        body = json.dumps({"model": "fake/mute-too", "messages": LONG_QUESTION}).encode()
+        sock.sendall(fcgi.request_bytes("POST", "/v1/chat/completions", [
+            ("Authorization", f"Bearer {KEYS['client']}"), ("X-Request-Id", id)], body))
+        wait_until(lambda: [run for run in scene.runner.runs if run.id == "fake/mute-too"], LONG,
+                   "run")
+    assert scene.outcome(id) == "client_gone"
+    assert time.monotonic() - began < 5 * env.SLOW  # sooner than the hang
+
+
 def test_a_crash_in_a_stream_is_an_error_in_it(scene):
     id = new_id()
     assert texts(ask(scene, "crash", stream=True, request_id=id)) == ("begun", "agent_error")

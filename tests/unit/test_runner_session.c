@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runner/session.h"
@@ -236,6 +237,74 @@ static void a_client_that_leaves_is_seen(void **state)
     end(&t);
 }
 
+static void *read_late(void *arg)
+{
+    struct talk *t = arg;
+    json_t *heard = NULL;
+    struct err e;
+
+    usleep(100000);
+    if (wire_receive_until(&t->other, soon(), &heard, NULL, &e) != 1)
+        return NULL;
+    (void)!send(t->peer, "{\"t\":\"a\"}\n", 10, 0);
+    return heard;
+}
+
+static void what_is_posted_goes_out_while_it_listens(void **state)
+{
+    struct talk t;
+    struct err e;
+    json_t *heard;
+    pthread_t reader;
+    void *read;
+
+    (void)state;
+    begin(&t);
+    assert_int_equal(session_post(&t.session, NULL, &e), AGW_ENOMEM);
+    assert_int_equal(session_post(&t.session, message(7, BIG * 10), &e), 0);
+    assert_true(wire_wants_to_send(&t.session.wire));
+    assert_int_equal(session_receive(&t.session, -1, clock_mono_ms() + 50, &heard, &e),
+                     SESSION_NOTHING);
+    pthread_create(&reader, NULL, read_late, &t);
+    assert_int_equal(session_receive(&t.session, -1, soon(), &heard, &e), SESSION_MESSAGE);
+    json_decref(heard);
+    pthread_join(reader, &read);
+    assert_int_equal(json_string_length(json_object_get(read, "text")), BIG * 10);
+    json_decref(read);
+    assert_false(wire_wants_to_send(&t.session.wire));
+    end(&t);
+}
+
+static int64_t own_cpu_ms(void)
+{
+    struct timespec used;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
+/* What it says is heard nevertheless, and nobody turns round and round until it does. */
+static void who_reads_no_more_may_still_speak(void **state)
+{
+    struct talk t;
+    struct err e;
+    json_t *heard;
+    int64_t before;
+
+    (void)state;
+    begin(&t);
+    shutdown(t.peer, SHUT_RD);
+    assert_int_equal(session_post(&t.session, message(1, 1), &e), AGW_EGONE);
+    before = own_cpu_ms();
+    assert_int_equal(session_receive(&t.session, -1, clock_mono_ms() + 1000, &heard, &e),
+                     SESSION_NOTHING);
+    assert_true(own_cpu_ms() - before < 300);
+    assert_int_equal(send(t.peer, "{\"t\":\"a\"}\n", 10, 0), 10);
+    assert_int_equal(session_receive(&t.session, -1, soon(), &heard, &e), SESSION_MESSAGE);
+    json_decref(heard);
+    end(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +317,8 @@ int main(void)
         cmocka_unit_test(messages_are_heard_one_by_one),
         cmocka_unit_test(nonsense_is_refused),
         cmocka_unit_test(a_client_that_leaves_is_seen),
+        cmocka_unit_test(what_is_posted_goes_out_while_it_listens),
+        cmocka_unit_test(who_reads_no_more_may_still_speak),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
