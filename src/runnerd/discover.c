@@ -223,7 +223,7 @@ bool discover_is_same(const struct found *found)
     const char *file = found->path + strlen(found->root) + 1, *slash = strrchr(file, '/');
     struct discover_search s;
     int root = discover_files_open_root(&s, &d, found->root);
-    int fd = root < 0 ? -1 : discover_files_open_beneath(root, found->folder);
+    int fd = root < 0 ? -1 : discover_files_open_beneath(&s, root, found->folder);
     struct found *f = fd < 0
                           ? NULL
                           : discover_files_take(&s, fd, found->folder,

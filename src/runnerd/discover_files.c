@@ -180,12 +180,18 @@ static bool mark_folder(struct discover_search *s, int fd, const char *rel, int 
 {
     size_t count;
     char **names;
+    const char *why;
     bool fine = true;
 
     if (depth > DISCOVER_DEPTH_MAX)
         return true;
     if (s->out->folder != NULL)
         s->out->folder(s->out->arg, fd);
+    why = depth == 0 ? NULL : packages_distrust(s, fd); /* what is compiled there is code, too */
+    if (why != NULL) {
+        discover_files_complain(s, "security", "error", rel, why);
+        return false;
+    }
     names = discover_files_list(s, fd, &count);
     for (size_t i = 0; i < count && fine; i++)
         fine = mark_entry(s, fd, rel, names[i], depth, mark);
@@ -338,8 +344,15 @@ int discover_files_open_root(struct discover_search *s, struct discovery *d, con
     return -1;
 }
 
+static bool is_distrusted(const struct discover_search *s, int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) != 0 || discover_files_distrust(s, &st) != NULL;
+}
+
 /* The folder `rel` below `fd`, no link followed; -1 with errno. */
-int discover_files_open_beneath(int fd, const char *rel)
+int discover_files_open_beneath(const struct discover_search *s, int fd, const char *rel)
 {
     int at = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -358,6 +371,8 @@ int discover_files_open_beneath(int fd, const char *rel)
         next = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         close(at);
         at = next;
+        if (at >= 0 && *rel != '\0' && s != NULL && is_distrusted(s, at))
+            break;
     }
     if (at >= 0 && *rel != '\0') {
         close(at);

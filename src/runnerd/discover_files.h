@@ -34,8 +34,9 @@ struct discover_search {
 int discover_files_open_root(struct discover_search *s, struct discovery *d, const char *path);
 /* The folder `name` in the folder `fd`; -1 with errno. That there are no descriptors is noted. */
 int discover_files_open(struct discover_search *s, int fd, const char *name, int flags);
-/* The folder `rel` below `fd`; -1 with errno. */
-int discover_files_open_beneath(int fd, const char *rel);
+/* The folder `rel` below `fd`; -1 with errno. With `s` not through folders in which others could
+ * swap it for another one; whether it is itself trusted is for who takes something from it. */
+int discover_files_open_beneath(const struct discover_search *s, int fd, const char *rel);
 
 /* Hidden ones, and those that hold what was installed or compiled. */
 bool discover_files_is_skipped(const char *name);

@@ -35,7 +35,7 @@ static const struct found *try_stem(struct discover_search *s, int root, const c
     int fd;
 
     snprintf(folder, sizeof folder, "%.*s", slash == NULL ? 0 : (int)(slash - stem), stem);
-    fd = discover_files_open_beneath(root, folder);
+    fd = discover_files_open_beneath(s, root, folder);
     s->out->is_cut = s->out->is_cut || (fd < 0 && (errno == EMFILE || errno == ENFILE));
     for (size_t k = 0; fd >= 0 && f == NULL && k < DISCOVER_KINDS; k++) {
         snprintf(name, sizeof name, "%.*s.%s", NAME_MAX, slash == NULL ? stem : slash + 1,

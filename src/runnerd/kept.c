@@ -285,7 +285,7 @@ static int copy_module(const struct kept *k, int into, const struct found *modul
     struct copying c = {.root = module->root, .room = room_of(k), .is_noexec = k->is_noexec,
                         .e = e};
     int root = open(module->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int from = root < 0 ? -1 : discover_files_open_beneath(root, module->folder);
+    int from = root < 0 ? -1 : discover_files_open_beneath(NULL, root, module->folder);
     int to = from < 0 ? -1 : make_folders(into, module->folder);
     int status = to < 0 ? failed(&c, module->folder)
                         : copy_folder(&c, from, to, module->folder, 0);

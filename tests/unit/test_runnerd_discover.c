@@ -130,12 +130,17 @@ static void modules_lie_in_folders_of_their_own(void **state)
 static void what_others_could_have_put_there_is_refused(void **state)
 {
     static const struct {
-        const char *file, *link, *fifo, *open, *problem;
+        const char *file, *agent, *link, *fifo, *open, *problem;
         mode_t mode;
     } rows[] = {
         {.file = "A/agent.py", .open = "A/agent.py", .mode = 0646, .problem = "by everybody"},
         {.file = "A/agent.py", .open = "A", .mode = 0757, .problem = "by everybody"},
         {.file = "A/agent.py", .open = "A/helper.py", .mode = 0602, .problem = "by everybody"},
+        {.file = "A/agent.py", .open = "A/sub/helper.py", .mode = 0602, .problem = "by everybody"},
+        {.file = "A/sub/__pycache__/helper.cpython-311.pyc", .agent = "A/agent.py",
+         .open = "A/sub/__pycache__", .mode = 0757, .problem = "A/sub has packages that others"},
+        {.file = "A/sub/x.js", .agent = "A/agent.mjs", .link = "A/sub/node_modules",
+         .problem = "A/sub has packages behind a symbolic link"},
         {.file = "A/x.py", .link = "A/agent.py", .problem = "symbolic link"},
         {.fifo = "A/agent.py", .file = "A/x.py", .problem = "not a regular file"},
         {.file = "B/agent.py", .link = "A", .problem = "symbolic link"},
@@ -148,6 +153,8 @@ static void what_others_could_have_put_there_is_refused(void **state)
 
         begin();
         put(rows[i].file, "");
+        if (rows[i].agent != NULL)
+            put(rows[i].agent, "");
         if (rows[i].link != NULL) {
             in_root(path, rows[i].link);
             assert_int_equal(symlink("/tmp", path), 0);
@@ -371,6 +378,30 @@ static void entries_of_agents_yaml_name_files(void **state)
     discover_free(&d);
 }
 
+/* They could swap it for another folder of the operator's. */
+static void what_others_could_swap_is_not_named(void **state)
+{
+    const char *roots[] = {root};
+    struct discovery d;
+    char path[PATH_MAX];
+
+    (void)state;
+    begin();
+    put("open/desk/bots.py", "");
+    search(&d);
+    assert_non_null(discover_named(&d, roots, 1, "open.desk.bots:clerk"));
+    assert_true(discover_is_same(&d.found[0]));
+    in_root(path, "open");
+    assert_int_equal(chmod(path, 0757), 0);
+    assert_false(discover_is_same(&d.found[0]));
+    discover_free(&d);
+    search(&d);
+    assert_null(discover_named(&d, roots, 1, "open.desk.bots:clerk"));
+    assert_int_equal(json_array_size(d.problems), 1);
+    assert_non_null(strstr(problem_of(&d, 0), "open may be written by everybody"));
+    discover_free(&d);
+}
+
 /* The next two descriptors are the last ones. */
 static struct rlimit leave_two_descriptors(void)
 {
@@ -439,6 +470,7 @@ int main(void)
         cmocka_unit_test(packages_of_the_root_that_are_not_used_are_told_of),
         cmocka_unit_test(a_changed_file_is_not_the_one_that_was_found),
         cmocka_unit_test(entries_of_agents_yaml_name_files),
+        cmocka_unit_test(what_others_could_swap_is_not_named),
         cmocka_unit_test(nothing_is_taken_for_gone_without_descriptors),
         cmocka_unit_test(a_missing_folder_is_a_problem_and_others_are_searched),
     };
