@@ -133,9 +133,11 @@ static int no_room(const struct copying *c)
 
 static int copy_bytes(struct copying *c, int from, int to, const char *rel)
 {
+    int64_t most = c->room < KEPT_BYTES_MAX ? c->room : KEPT_BYTES_MAX;
     ssize_t got;
 
-    while ((got = sendfile(to, from, NULL, KEPT_BYTES_MAX)) > 0) {
+    /* One more than there may be tells that there are more; others need the room for theirs. */
+    while ((got = sendfile(to, from, NULL, (size_t)(most - c->bytes) + 1)) > 0) {
         c->bytes += got;
         if (c->bytes > KEPT_BYTES_MAX)
             return err_set(c->e, AGW_ETOOLARGE, "its files have more than %d MiB",

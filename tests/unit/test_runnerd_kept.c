@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "runnerd/kept.h"
@@ -246,6 +248,40 @@ static void test_what_is_too_much_is_not_kept_at_all(void **state)
     discover_drop(&module);
 }
 
+static size_t copied; /* at most so many bytes were written */
+
+/* In place of the library's. */
+ssize_t sendfile(int to, int from, off_t *place, size_t count)
+{
+    ssize_t sent = syscall(SYS_sendfile, to, from, place, count);
+
+    copied += sent > 0 ? (size_t)sent : 0;
+    return sent;
+}
+
+/* What is left is for others, even for a moment. */
+static void test_too_large_a_copy_takes_no_more_than_it_may(void **state)
+{
+    struct found module;
+    struct err e = {0};
+    char path[PATH_MAX];
+
+    (void)state;
+    put("One/agent.py", "good");
+    put("One/big.json", "");
+    snprintf(path, sizeof path, "%s/One/big.json", root);
+    assert_int_equal(truncate(path, 8 << 20), 0);
+    look(&module);
+    kept.bytes = KEPT_TOTAL_MAX - (1 << 20);
+    copied = 0;
+    assert_int_equal(kept_take(&kept, &module, &e), AGW_ETOOLARGE);
+    assert_in_range(copied, 1, 1 << 20);
+    assert_int_equal(kept.bytes, KEPT_TOTAL_MAX - (1 << 20));
+    kept.bytes = 0;
+    assert_no_leftovers();
+    discover_drop(&module);
+}
+
 static void test_too_many_files_are_not_kept_at_all(void **state)
 {
     struct found module;
@@ -446,6 +482,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_files_that_changed_since_they_were_found_are_not_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_too_much_is_not_kept_at_all, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_too_large_a_copy_takes_no_more_than_it_may, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_too_many_files_are_not_kept_at_all, set_up,
                                         tear_down),
