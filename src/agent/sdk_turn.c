@@ -109,17 +109,37 @@ static int end_for_client(struct sdk_turn *t, struct sdk_run *r, json_t **comple
     return 0;
 }
 
-/* The module has nothing to ask the gateway for then, so this is the place to record it. No more
- * of them than are made of a turn. */
-static int record_unknown(const struct turn_call *call, struct sdk_run *r, struct err *e)
+/* The module has nothing to ask the gateway for then, so this is the place to record it. What
+ * policy keeps from it is not unknown: that is denied. Nothing runs in either case. */
+static int record_unknown(const struct turn_call *call, const struct tool_list *gateway,
+                          struct sdk_run *r, struct err *e)
 {
+    const struct tool *tool = tool_list_find(gateway, turn_call_name(call));
     struct invoke_request request = turn_call_request(call);
     struct tool_result result = {0};
     int status = sdk_calls_count_tool(r, e);
 
+    if (tool != NULL && !invoke_allows(&r->caller, tool))
+        request.tool = tool;
     if (status == 0)
         status = invoke_tool(&r->caller, &request, &result, e);
     tool_result_clear(&result);
+    return status;
+}
+
+/* No more of them than are made of a turn. */
+static int record_all_unknown(const struct sdk_turn *t, const bool *unknown, struct sdk_run *r,
+                              struct err *e)
+{
+    static const char *const all[] = {"*"};
+    struct tool_list gateway = {0};
+    const char *missing;
+    int status = toolset_resolve(r->caller.toolset, all, 1, &gateway, &missing, e);
+
+    for (size_t i = 0; status == 0 && i < t->turn.count && i < TOOL_ROUND_CALLS_MAX; i++)
+        if (unknown[i])
+            status = record_unknown(&t->turn.calls[i], &gateway, r, e);
+    tool_list_clear(&gateway);
     if (status != 0)
         sdk_run_break(r, e);
     return status;
@@ -127,19 +147,18 @@ static int record_unknown(const struct turn_call *call, struct sdk_run *r, struc
 
 int sdk_turn_end(struct sdk_turn *t, struct sdk_run *r, json_t **completion, struct err *e)
 {
-    bool unknown[TOOL_ROUND_CALLS_MAX] = {false}, goes_on;
+    bool unknown[TOOL_ROUND_CALLS_MAX] = {false}, any = false, goes_on;
     int status = 0;
 
     if (*completion != NULL && (t->takes || calls_tools(*completion, "message")))
         status = tool_turn_completion(&t->turn, *completion, e);
-    for (size_t i = 0; i < t->turn.count && i < TOOL_ROUND_CALLS_MAX; i++) /* names change below */
+    for (size_t i = 0; i < t->turn.count && i < TOOL_ROUND_CALLS_MAX; i++) { /* names change below */
         unknown[i] = !sdk_tools_has(t->offered, turn_call_name(&t->turn.calls[i]));
+        any = any || unknown[i];
+    }
     if (status == 0)
         status = tool_turn_settle(&t->turn, &goes_on, e);
     if (status == 0 && t->turn.client_count > 0)
         return t->takes ? end_for_client(t, r, completion, e) : 0;
-    for (size_t i = 0; status == 0 && goes_on && i < t->turn.count && i < TOOL_ROUND_CALLS_MAX; i++)
-        if (unknown[i])
-            status = record_unknown(&t->turn.calls[i], r, e);
-    return status;
+    return status == 0 && goes_on && any ? record_all_unknown(t, unknown, r, e) : status;
 }

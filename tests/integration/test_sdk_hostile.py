@@ -498,6 +498,31 @@ def test_nothing_is_said_about_tools_when_none_is_left(scene):
         "SELECT status FROM tool_invocations WHERE request_id = ?", id)] == ["denied"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_calls_of_what_was_not_offered_are_on_record_and_run_nothing(scene, stream):
+    """A tool of the gateway that policy keeps from the run is denied, as for agents in YAML."""
+    wanted = [["vault", {}], ["weather", {}], ["nonsense", {}], ["own", {}], ["forbidden", {}]]
+
+    def naive(run):
+        run.greet()
+        run.ask_model(model="calls-as-told", stream=stream, tools=[definition("own")],
+                      messages=[{"role": "user", "content": json.dumps(wanted)}])
+        run.receive("llm.end" if stream else "llm.response")
+        run.done("told")
+    name = f"naive-{stream}".lower()
+    host(scene, name, naive)
+    id = new_id()
+    assert content(ask(scene, name, request_id=id)) == "told"
+    rows = scene.sql("SELECT tool, status FROM tool_invocations WHERE request_id = ?"
+                     " ORDER BY seq", id)
+    assert [tuple(row.values()) for row in rows] == [
+        ("vault", "denied"), ("weather", "invalid"), ("nonsense", "invalid"),
+        ("forbidden", "invalid")]
+    errors = fcgi.call(scene.socket, "GET", "/admin/agents/errors", KEYS["admin"]).json()
+    assert ["'vault'" in one["message"] for one in errors["errors"]
+            if one["kind"] == "tool_violation" and one["request_id"] == id] == [True]
+
+
 def test_tools_that_policy_hides_fill_no_log(scene):
     """Of the first model call a hundred are told, of others none."""
     def sly(run):
