@@ -157,15 +157,13 @@ static void record(const struct model_call *m, const json_t *body, const struct 
     json_t *detail = c->audit == NULL ? NULL : detail_of(m, body, usage, status, failed);
     char *text = detail == NULL ? NULL : json_dumps(detail, JSON_COMPACT);
     char model[LABEL_MAX + 1];
-    struct audit_row row = {.kind = "model", .request_id = c->request_id,
-                            .request_uid = c->request_uid, .route = c->route,
-                            .key_id = c->key == NULL ? NULL : c->key->id, .agent = c->agent,
-                            .ns = c->ns, .generation = c->generation, .status = -1,
-                            .streaming = -1, .prompt_tokens = -1, .completion_tokens = -1,
-                            .duration_ms = took_ms, .model = model, .detail = text,
-                            .upstream = usage->upstream[0] == '\0' ? NULL : usage->upstream};
+    struct audit_row row = invoke_row(c, "model");
     struct err e;
 
+    row.duration_ms = took_ms;
+    row.model = model;
+    row.upstream = usage->upstream[0] == '\0' ? NULL : usage->upstream;
+    row.detail = text;
     snprintf(model, sizeof model, "%s", sdk_call_text(body, "model"));
     json_text_repair(model);
     if (c->audit != NULL &&

@@ -122,7 +122,7 @@ void chat_stream_init(struct chat_stream *s, struct exchange *x, struct chat_sin
  * could not be written in time sees a stream without [DONE]. */
 static void write_done(struct exchange *x)
 {
-    struct audit_row row = {.status = -1, .streaming = -1, .generation = -1};
+    struct audit_row row = audit_row_new(0, NULL);
     struct err problem;
 
     outcome_row_end(x, &row);

@@ -125,11 +125,10 @@ static void describe_blocked(const struct api *api, const json_t *problem, struc
                                text_of(problem, "path"), "message", text_of(problem, "message"));
 
     *text = detail == NULL ? NULL : json_dumps(detail, JSON_COMPACT);
-    *row = (struct audit_row){.ts = store_now(api->store), .kind = "dropin.blocked",
-                              .process = audit_process(), .agent = text_of(problem, "agent"),
-                              .generation = -1, .status = -1, .streaming = -1,
-                              .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1,
-                              .detail = *text};
+    *row = audit_row_new(store_now(api->store), "dropin.blocked");
+    row->process = audit_process();
+    row->agent = text_of(problem, "agent");
+    row->detail = *text;
     json_decref(detail);
 }
 

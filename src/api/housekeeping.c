@@ -30,10 +30,10 @@ static void log_ended(const char *event, const struct override *o)
 
 static struct audit_row plain_row(struct api *api, const char *kind)
 {
-    return (struct audit_row){.ts = store_now(api->store), .kind = kind,
-                              .process = audit_process(), .generation = -1, .status = -1,
-                              .streaming = -1, .prompt_tokens = -1, .completion_tokens = -1,
-                              .duration_ms = -1};
+    struct audit_row row = audit_row_new(store_now(api->store), kind);
+
+    row.process = audit_process();
+    return row;
 }
 
 /* A trail that failed proves itself with its next row. Without traffic (a load balancer may

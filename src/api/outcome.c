@@ -119,11 +119,12 @@ void outcome_row(struct exchange *x, const char *kind, struct audit_row *row)
 {
     const struct config *config = x->policy == NULL ? NULL : x->policy->config;
 
-    *row = (struct audit_row){
-        .ts = store_now(x->api->store), .kind = kind, .request_id = x->request.id,
-        .key_id = x->key == NULL ? NULL : x->key->id, .agent = x->agent_id, .ns = x->ns,
-        .generation = config == NULL ? -1 : config->generation, .status = -1,
-        .streaming = -1, .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1};
+    *row = audit_row_new(store_now(x->api->store), kind);
+    row->request_id = x->request.id;
+    row->key_id = x->key == NULL ? NULL : x->key->id;
+    row->agent = x->agent_id;
+    row->ns = x->ns;
+    row->generation = config == NULL ? -1 : config->generation;
     row->route = outcome_route(x);
     row->detail = detail_of(x);
     if (!x->decided)

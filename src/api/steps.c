@@ -270,7 +270,7 @@ static void refuse(struct exchange *x)
 
 static void finish(struct exchange *x)
 {
-    struct audit_row row = {.status = -1, .streaming = -1, .generation = -1};
+    struct audit_row row = audit_row_new(0, NULL);
 
     if (x->ticket != NULL) {
         outcome_row_end(x, &row);
@@ -340,12 +340,11 @@ void steps_walk(struct api *api, struct fcgi *fcgi)
 
 void steps_overloaded(struct api *api)
 {
-    struct audit_row row = {.kind = "refusal", .outcome = "overloaded", .generation = -1,
-                            .status = 503, .streaming = -1, .prompt_tokens = -1,
-                            .completion_tokens = -1, .duration_ms = -1};
+    struct audit_row row = audit_row_new(store_now(api->store), "refusal");
     struct err problem;
 
-    row.ts = store_now(api->store);
+    row.outcome = "overloaded";
+    row.status = 503;
     metrics_add(METRIC_REQUESTS, 1, "", "false", "overloaded");
     /* Not waited for: the waiter must not stall, and a refusal grants nothing. */
     if (audit_close(api->audit, &row, NULL, &problem) != 0)

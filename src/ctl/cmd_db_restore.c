@@ -32,9 +32,10 @@ struct restore {
 
 static struct audit_row new_row(struct store *store, const char *kind)
 {
-    return (struct audit_row){.ts = store_now(store), .kind = kind, .process = audit_process(),
-                              .generation = -1, .status = -1, .streaming = -1,
-                              .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1};
+    struct audit_row row = audit_row_new(store_now(store), kind);
+
+    row.process = audit_process();
+    return row;
 }
 
 /* A grant of the backup goes on if it was active up to now, and has not been used since if its

@@ -134,10 +134,9 @@ static int begin(struct call *call, struct change *c)
     if (status != CTL_FINE)
         return status;
     read_config(call, &c->config);
-    c->audit = (struct audit_row){
-        .ts = store_now(c->store), .process = audit_process(), .key_id = context_actor(),
-        .generation = -1, .status = -1, .streaming = -1, .prompt_tokens = -1,
-        .completion_tokens = -1, .duration_ms = -1};
+    c->audit = audit_row_new(store_now(c->store), NULL);
+    c->audit.process = audit_process();
+    c->audit.key_id = context_actor();
     c->admin = (struct key_admin){
         .store = c->store, .security = c->config == NULL ? NULL : &c->config->security,
         .by = context_actor(), .audit = &c->audit};

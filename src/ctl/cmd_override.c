@@ -126,10 +126,11 @@ static int run_list(struct call *call)
 
 static struct audit_row row_of(struct store *store)
 {
-    return (struct audit_row){
-        .ts = store_now(store), .process = audit_process(), .key_id = context_actor(),
-        .generation = -1, .status = -1, .streaming = -1, .prompt_tokens = -1,
-        .completion_tokens = -1, .duration_ms = -1};
+    struct audit_row row = audit_row_new(store_now(store), NULL);
+
+    row.process = audit_process();
+    row.key_id = context_actor();
+    return row;
 }
 
 /* Seconds, or a time span as the other commands take it ("1h", "90m"). */

@@ -174,12 +174,12 @@ void register_report(struct store *store, const char *component, const char *by,
     const char *event = status == 0 ? "config.reloaded" : "config.rejected";
     char *problems = errors->count > 0 ? config_errors_text(errors) : NULL;
     const char *reason = problems != NULL ? problems : status == 0 ? NULL : e->message;
-    struct audit_row row = {.ts = clock_wall_ms(), .kind = event, .process = audit_process(),
-                            .key_id = by, .generation = -1, .status = -1, .streaming = -1,
-                            .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1,
-                            .reason = reason};
+    struct audit_row row = audit_row_new(clock_wall_ms(), event);
     struct log_line line;
 
+    row.process = audit_process();
+    row.key_id = by;
+    row.reason = reason;
     if (problems != NULL)
         problems[strlen(problems) - 1] = '\0'; /* its last line needs no end */
     if (status == 0)

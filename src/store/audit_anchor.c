@@ -57,12 +57,10 @@ int audit_anchor_announce(struct store *store, struct db *db, const struct audit
     json_t *said = json_pack("{s:I, s:s, s:I, s:s?}", "through_seq", (json_int_t)through->seq,
                              "through_hash", through->hash, "rows", (json_int_t)rows, "by", by);
     char *detail = json_dumps(said, JSON_COMPACT); /* NULL of NULL */
-    const struct audit_row row = {
-        .ts = store_now(store), .kind = "audit.pruned", .generation = -1, .status = -1,
-        .streaming = -1, .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1,
-        .detail = detail};
+    struct audit_row row = audit_row_new(store_now(store), "audit.pruned");
     int status;
 
+    row.detail = detail;
     json_decref(said);
     if (detail == NULL)
         return err_set(e, AGW_ENOMEM, "announcing what is removed");

@@ -150,20 +150,22 @@ static const char *column(sqlite3_stmt *statement, int index)
 
 static int close_one(struct closing *c, sqlite3_stmt *found, struct err *e)
 {
-    const struct audit_row end = {
-        .ts = clock_wall_ms(), .kind = "end", .request_id = column(found, 1),
-        .request_uid = column(found, 2), .process = column(found, 3),
-        .route = column(found, 4), .key_id = column(found, 5), .agent = column(found, 6),
-        .ns = column(found, 7), .generation = sqlite3_column_int64(found, 8),
-        .outcome = "internal", .status = -1,
-        .streaming = sqlite3_column_type(found, 9) == SQLITE_NULL
-                         ? -1
-                         : sqlite3_column_int64(found, 9),
-        .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1,
-        .detail = "{\"unfinished\":true}",
-    };
-    int status = audit_rows_append(c->store, c->db, &end, 1, NULL, e);
+    struct audit_row end = audit_row_new(clock_wall_ms(), "end");
+    int status;
 
+    end.request_id = column(found, 1);
+    end.request_uid = column(found, 2);
+    end.process = column(found, 3);
+    end.route = column(found, 4);
+    end.key_id = column(found, 5);
+    end.agent = column(found, 6);
+    end.ns = column(found, 7);
+    end.generation = sqlite3_column_int64(found, 8);
+    if (sqlite3_column_type(found, 9) != SQLITE_NULL)
+        end.streaming = sqlite3_column_int64(found, 9);
+    end.outcome = "internal";
+    end.detail = "{\"unfinished\":true}";
+    status = audit_rows_append(c->store, c->db, &end, 1, NULL, e);
     if (status == 0 && c->ended != NULL)
         c->ended(c->arg, &end);
     c->count += status == 0;

@@ -133,14 +133,12 @@ static int verify(struct db *db, const struct audit_prune *order, struct audit_p
 static int announce(struct store *store, struct db *db, const struct audit_prune *order,
                     const struct audit_pruned *result, struct err *e)
 {
-    const struct audit_row carrier = {.ts = clock_wall_ms(), .key_id = order->by,
-                                      .generation = -1, .status = -1, .streaming = -1,
-                                      .prompt_tokens = -1, .completion_tokens = -1,
-                                      .duration_ms = -1};
+    struct audit_row carrier = audit_row_new(clock_wall_ms(), NULL);
     struct audit_anchor anchor;
     int64_t carried;
     int status = store_write_begin(store, db, e);
 
+    carrier.key_id = order->by;
     if (status != 0)
         return status;
     status = audit_anchor_announced(db, &anchor, e);

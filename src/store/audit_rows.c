@@ -165,6 +165,13 @@ static int sum_usage(struct db *db, const struct audit_row *rows, size_t count, 
     return status;
 }
 
+struct audit_row audit_row_new(int64_t ts, const char *kind)
+{
+    return (struct audit_row){.ts = ts, .kind = kind, .generation = -1, .status = -1,
+                              .streaming = -1, .prompt_tokens = -1, .completion_tokens = -1,
+                              .duration_ms = -1};
+}
+
 int audit_rows_append(struct store *store, struct db *db, const struct audit_row *rows,
                       size_t count, int64_t *first_seq, struct err *e)
 {

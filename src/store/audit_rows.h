@@ -41,6 +41,9 @@ struct audit_row {
     const char *detail;         /* JSON with what has no column of its own, or NULL */
 };
 
+/* A row that says nothing but when and of what kind: every other text NULL, every number -1. */
+struct audit_row audit_row_new(int64_t ts, const char *kind);
+
 /* Appends in the running write transaction of `db`; seqs are handed out in order, the
  * first to *first_seq (may be NULL). */
 int audit_rows_append(struct store *store, struct db *db, const struct audit_row *rows,

@@ -83,16 +83,18 @@ static json_t *detail_json(const struct passage *p)
     return detail;
 }
 
-static struct audit_row row_of(const struct passage *p, const char *detail)
+struct audit_row invoke_row(const struct invoke_caller *c, const char *kind)
 {
-    const struct invoke_caller *c = p->caller;
+    struct audit_row row = audit_row_new(0, kind);
 
-    return (struct audit_row){.kind = "tool", .request_id = c->request_id,
-                              .request_uid = c->request_uid, .route = c->route,
-                              .key_id = c->key == NULL ? NULL : c->key->id, .agent = c->agent,
-                              .ns = c->ns, .generation = c->generation, .status = -1,
-                              .streaming = -1, .prompt_tokens = -1, .completion_tokens = -1,
-                              .duration_ms = -1, .detail = detail};
+    row.request_id = c->request_id;
+    row.request_uid = c->request_uid;
+    row.route = c->route;
+    row.key_id = c->key == NULL ? NULL : c->key->id;
+    row.agent = c->agent;
+    row.ns = c->ns;
+    row.generation = c->generation;
+    return row;
 }
 
 /* The row is on disk when this returns 0. `status` NULL: the tool will run, and finish()
@@ -112,7 +114,8 @@ static int record(struct passage *p, const char *status, struct err *e)
     json_decref(detail);
     if (text == NULL)
         return err_set(e, AGW_ENOMEM, "recording a call of %s", p->name);
-    row = row_of(p, text);
+    row = invoke_row(p->caller, "tool");
+    row.detail = text;
     if (status != NULL)
         code = audit_close(p->caller->audit, &row, &p->ticket, e);
     else
@@ -129,9 +132,10 @@ static void finish(struct passage *p, int code)
     json_t *detail = json_pack("{s:s,s:I,s:s}", "tool", p->name, "call", (json_int_t)p->number,
                                "status", status);
     char *text = detail == NULL ? NULL : json_dumps(detail, JSON_COMPACT);
-    struct audit_row row = row_of(p, text);
+    struct audit_row row = invoke_row(p->caller, "tool");
 
     json_decref(detail);
+    row.detail = text;
     row.duration_ms = (clock_mono_us() - p->began_us) / 1000;
     audit_finish(p->caller->audit, &p->ticket, &row);
     json_memory_free(text);

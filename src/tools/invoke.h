@@ -51,6 +51,9 @@ bool invoke_allows(const struct invoke_caller *caller, const struct tool *tool);
 int invoke_tool(const struct invoke_caller *caller, const struct invoke_request *request,
                 struct tool_result *result, struct err *e);
 
+/* A row of the trail about what is done for the caller's request. */
+struct audit_row invoke_row(const struct invoke_caller *caller, const char *kind);
+
 /* ---- tools that an agent's own module runs ---- */
 
 /* They are not the gateway's to run, but to allow and to record. Policy knows them by name, and as

@@ -72,10 +72,13 @@ struct store *fixture_open(const struct fixture *f)
 
 struct audit_row fixture_row(const char *kind, const char *key_id, const char *agent)
 {
-    return (struct audit_row){
-        .ts = clock_wall_ms(), .kind = kind, .key_id = key_id, .agent = agent,
-        .process = "test:1:1", .generation = 1, .status = -1, .streaming = -1,
-        .prompt_tokens = -1, .completion_tokens = -1, .duration_ms = -1};
+    struct audit_row row = audit_row_new(clock_wall_ms(), kind);
+
+    row.key_id = key_id;
+    row.agent = agent;
+    row.process = "test:1:1";
+    row.generation = 1;
+    return row;
 }
 
 void fixture_append(struct store *store, const struct audit_row *rows, size_t count)
