@@ -220,6 +220,18 @@ static void test_files_that_changed_since_they_were_found_are_not_kept(void **st
     discover_drop(&module);
 }
 
+/* A module with one large file beside its code, as discovery finds it. */
+static void look_at_large(struct found *module, off_t size)
+{
+    char path[PATH_MAX];
+
+    put("One/agent.py", "good");
+    put("One/big.json", "");
+    snprintf(path, sizeof path, "%s/One/big.json", root);
+    assert_int_equal(truncate(path, size), 0);
+    look(module);
+}
+
 /* Without what was copied so far. */
 static void assert_no_leftovers(void)
 {
@@ -233,14 +245,9 @@ static void test_what_is_too_much_is_not_kept_at_all(void **state)
 {
     struct found module;
     struct err e = {0};
-    char path[PATH_MAX];
 
     (void)state;
-    put("One/agent.py", "good");
-    put("One/big.json", "");
-    snprintf(path, sizeof path, "%s/One/big.json", root);
-    assert_int_equal(truncate(path, (off_t)KEPT_BYTES_MAX + 1), 0);
-    look(&module);
+    look_at_large(&module, (off_t)KEPT_BYTES_MAX + 1);
     assert_int_equal(kept_take(&kept, &module, &e), AGW_ETOOLARGE);
     assert_non_null(strstr(e.message, "16 MiB"));
     assert_false(kept_find(&kept, &module, NULL));
@@ -264,14 +271,9 @@ static void test_too_large_a_copy_takes_no_more_than_it_may(void **state)
 {
     struct found module;
     struct err e = {0};
-    char path[PATH_MAX];
 
     (void)state;
-    put("One/agent.py", "good");
-    put("One/big.json", "");
-    snprintf(path, sizeof path, "%s/One/big.json", root);
-    assert_int_equal(truncate(path, 8 << 20), 0);
-    look(&module);
+    look_at_large(&module, 8 << 20);
     kept.bytes = KEPT_TOTAL_MAX - (1 << 20);
     copied = 0;
     assert_int_equal(kept_take(&kept, &module, &e), AGW_ETOOLARGE);

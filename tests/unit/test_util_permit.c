@@ -181,17 +181,23 @@ static void *sleep_once(void *arg)
     return NULL;
 }
 
+/* A thread that sleeps until it is woken, with one permit for all, which is free. */
+static void begin_with_sleeper(pthread_t *thread, bool *woken)
+{
+    permit_init(1);
+    atomic_store(&sleeper, NULL);
+    assert_int_equal(pthread_create(thread, NULL, sleep_once, woken), 0);
+    while (atomic_load(&sleeper) == NULL)
+        usleep(1000);
+}
+
 static void a_woken_thread_gets_its_permit_first(void **state)
 {
     pthread_t thread;
     bool woken = false;
 
     (void)state;
-    permit_init(1);
-    atomic_store(&sleeper, NULL);
-    assert_int_equal(pthread_create(&thread, NULL, sleep_once, &woken), 0);
-    while (atomic_load(&sleeper) == NULL)
-        usleep(1000);
+    begin_with_sleeper(&thread, &woken);
     permit_take(); /* the sleeper gave its own back */
     atomic_store(&events, 0);
     permit_wake(atomic_load(&sleeper));
@@ -250,11 +256,7 @@ static void work_waits_behind_sleepers(void **state)
     bool woken = false;
 
     (void)state;
-    permit_init(1);
-    atomic_store(&sleeper, NULL);
-    assert_int_equal(pthread_create(&thread, NULL, sleep_once, &woken), 0);
-    while (atomic_load(&sleeper) == NULL)
-        usleep(1000);
+    begin_with_sleeper(&thread, &woken);
     permit_take();
     atomic_store(&events, 0);
     permit_ask(&other);
@@ -294,11 +296,7 @@ static void who_has_waited_may_go_on_before_sleepers(void **state)
     bool woken = false;
 
     (void)state;
-    permit_init(1);
-    atomic_store(&sleeper, NULL);
-    assert_int_equal(pthread_create(&thread, NULL, sleep_once, &woken), 0);
-    while (atomic_load(&sleeper) == NULL)
-        usleep(1000);
+    begin_with_sleeper(&thread, &woken);
     permit_take();
     permit_wait_begin();
     permit_wait_end();
