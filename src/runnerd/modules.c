@@ -170,6 +170,8 @@ static void update(struct modules *table, struct module *m, const struct found *
         discover_drop(&m->found);
         discover_copy(&m->found, found);
         is_anew = true;
+    } else if (found != NULL) {
+        m->found.shared = found->shared; /* which only a copy may need */
     }
     if (m->exports != NULL && (!json_equal(exports, m->exports) || m->network != m->network_given))
         is_anew = true;

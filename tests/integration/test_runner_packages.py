@@ -9,7 +9,7 @@ import pytest
 
 import env
 from procs import wait_until
-from runner import ask, module, names
+from runner import ask, module, names, refusal
 
 FILES = {
     "python": ("agent.py", ".venv", "import pkg\nagent = {'fake': 'shares ' + pkg.TEXT}\n"),
@@ -97,6 +97,26 @@ def test_a_copy_of_the_last_good_generation_shares_them_too(runner, language):
         c.wait(lambda _: c.errors(kind="import"))
         c.wait(lambda _: c.module("Shares.agent")["pid"] == 0, what="end of the process")
         assert ask(c, "default/shares") == "shares one"
+
+
+def test_a_copy_shares_none_that_others_may_write_by_now(runner, language):
+    """Though its original, which has its own by now, is not another one for that."""
+    r = runner(runner={"idle_stop": 0.2, "ping_interval": 0.1})
+    file, _, code = FILES[language]
+    place = put_packages(r, ".", language, "one")
+    r.put(f"Shares/{file}", code)
+    r.start()
+    with r.control() as c:
+        says(c, "default/shares", "shares one")
+        r.put(f"Shares/{file}", "what is this\n")
+        c.wait(lambda _: c.errors(kind="import"))
+        put_packages(r, "Shares", language, "mine")
+        c.refresh()
+        assert ask(c, "default/shares") == "shares one"
+        place.chmod(0o757)
+        c.refresh()
+        c.wait(lambda _: c.module("Shares.agent")["pid"] == 0, what="end of the process")
+        assert "no agent any more" in refusal(c, "default/shares")["message"]
 
 
 @pytest.mark.parametrize("how", ["written by others", "a link"])
