@@ -3,7 +3,7 @@
 #include "runner/link.h"
 
 #include <errno.h>
-#include <limits.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,6 +17,7 @@
 
 #include "runner/link_state.h"
 #include "util/clock.h"
+#include "util/folder.h"
 
 enum {
     HELLO_MS = 5000,
@@ -165,42 +166,25 @@ static int receive_all(struct link *link, struct err *e)
 
 /* ---- the thread ---- */
 
-/* Whether anybody could have made the folder, in one that everybody may write: `path` is absolute,
- * without links, and is cut. */
-static bool is_anybodys(char *path)
-{
-    struct stat outer, inner;
-    char *slash;
-    bool is = stat(path, &inner) != 0;
-
-    while (!is && path[1] != '\0') {
-        slash = strrchr(path, '/');
-        slash[slash == path] = '\0';
-        is = stat(path, &outer) != 0 || ((outer.st_mode & S_IWOTH) != 0 && inner.st_uid != 0 &&
-                                         inner.st_uid != geteuid());
-        inner = outer;
-    }
-    return is;
-}
-
 /* Whoever may write to the socket's folder can have put one of their own there. That is the
  * operator's choice, unless it may be anybody: then it must belong to a user who could do worse. */
 static int check_peer(const char *path, int fd, struct err *e)
 {
     const char *slash = strrchr(path, '/');
     size_t length = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
-    char named[sizeof((struct link *)NULL)->path], folder[PATH_MAX];
+    char folder[sizeof((struct link *)NULL)->path];
     struct ucred peer;
     socklen_t size = sizeof peer;
     struct stat st;
 
-    snprintf(named, sizeof named, "%.*s", (int)length, path);
-    if (realpath(length == 0 ? "." : named, folder) == NULL || stat(folder, &st) != 0 ||
+    snprintf(folder, sizeof folder, "%.*s", length == 0 ? 1 : (int)length, length == 0 ? "." : path);
+    if (stat(folder, &st) != 0 ||
         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
         return err_set(e, AGW_EUNAVAILABLE, "%s: %s", path, strerror(errno));
     if (peer.uid == 0 || peer.uid == geteuid())
         return 0;
-    if (!is_anybodys(folder) && ((st.st_mode & S_IWOTH) == 0 || peer.uid == st.st_uid))
+    if (!folder_may_be_anybodys(AT_FDCWD, folder) &&
+        ((st.st_mode & S_IWOTH) == 0 || peer.uid == st.st_uid))
         return 0;
     return err_set(e, AGW_EUNAVAILABLE,
                    "%s: who listens is user %u, neither this one nor root, and everybody may"

@@ -14,6 +14,7 @@
 #include "runnerd/memory.h"
 #include "runnerd/packages.h"
 #include "runnerd/problem.h"
+#include "util/folder.h"
 #include "util/json_text.h"
 
 enum { FOUND_MAX = 2000 };
@@ -334,6 +335,8 @@ int discover_files_open_root(struct discover_search *s, struct discovery *d, con
         s->why = strerror(errno);
     else if (fstat(fd, &st) != 0 || (st.st_mode & S_IWOTH) != 0)
         s->why = "it may be written by everybody";
+    else if (folder_may_be_anybodys(fd, "."))
+        s->why = "another user has made it, or a folder around it, where everybody may";
     if (s->why == NULL) {
         s->owner = st.st_uid;
         s->fd = fd;

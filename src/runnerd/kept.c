@@ -16,6 +16,7 @@
 #include "runnerd/discover_files.h"
 #include "runnerd/memory.h"
 #include "runnerd/packages.h"
+#include "util/folder.h"
 #include "util/sha.h"
 
 /* Links and folders take memory, too. */
@@ -76,6 +77,15 @@ bool kept_is_noexec(int fd)
     return fstatvfs(fd, &fs) == 0 && (fs.f_flag & ST_NOEXEC) != 0;
 }
 
+/* Processes are started from what lies under its name. */
+static bool can_be_swapped(int fd)
+{
+    struct stat st;
+
+    return fstatat(fd, "..", &st, 0) != 0 ||
+           (st.st_mode & (S_IWOTH | S_ISVTX)) == S_IWOTH || folder_may_be_anybodys(fd, ".");
+}
+
 int kept_open(struct kept *k, const char *socket, struct err *e)
 {
     struct stat st;
@@ -92,13 +102,13 @@ int kept_open(struct kept *k, const char *socket, struct err *e)
         snprintf(k->path, sizeof k->path, "%s", real);
     free(real);
     if (fstat(k->fd, &st) == 0 && st.st_uid == geteuid() &&
-        (st.st_mode & (S_IWGRP | S_IWOTH)) == 0) {
+        (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 && !can_be_swapped(k->fd)) {
         k->is_noexec = kept_is_noexec(k->fd);
         k->bytes = walk(k, "", measure_one);
         return 0;
     }
     kept_close(k);
-    return err_set(e, AGW_EUNAVAILABLE, "%s may be written by others", k->path);
+    return err_set(e, AGW_EUNAVAILABLE, "%s may be written by others, or swapped", k->path);
 }
 
 void kept_close(struct kept *k)

@@ -4,6 +4,7 @@ libagw_a_SOURCES += \
   src/util/buf.c src/util/buf.h \
   src/util/clock.c src/util/clock.h \
   src/util/err.c src/util/err.h \
+  src/util/folder.c src/util/folder.h \
   src/util/futex.c src/util/futex.h \
   src/util/glob.c src/util/glob.h \
   src/util/json_limits.c src/util/json_limits.h \
@@ -27,6 +28,7 @@ unit_tests += \
   tests/unit/test_util_buf \
   tests/unit/test_util_clock \
   tests/unit/test_util_err \
+  tests/unit/test_util_folder \
   tests/unit/test_util_futex \
   tests/unit/test_util_glob \
   tests/unit/test_util_json_limits \

@@ -444,6 +444,34 @@ static void nothing_is_taken_for_gone_without_descriptors(void **state)
     modules_free(&table);
 }
 
+/* As one of a stranger in /tmp: its files would be trusted for its owner's sake. */
+static void a_folder_that_anybody_may_have_made_is_not_searched(void **state)
+{
+    struct discovery d;
+    char path[PATH_MAX];
+    const char *roots[] = {path};
+
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("left out: only root can give a folder away\n");
+        return;
+    }
+    begin();
+    put("theirs/A/agent.py", "");
+    in_root(path, "theirs");
+    assert_int_equal(chown(path, 4711, -1), 0);
+    d = (struct discovery){0};
+    discover_search(&d, roots, 1);
+    assert_int_equal(d.count, 1); /* in a folder that is not for everybody */
+    discover_free(&d);
+    assert_int_equal(chmod(root, 01777), 0);
+    d = (struct discovery){0};
+    discover_search(&d, roots, 1);
+    assert_int_equal(d.count, 0);
+    assert_non_null(strstr(d.missing, "another user has made it"));
+    discover_free(&d);
+}
+
 static void a_missing_folder_is_a_problem_and_others_are_searched(void **state)
 {
     const char *roots[] = {"/nowhere/at/all", root, root};
@@ -473,6 +501,7 @@ int main(void)
         cmocka_unit_test(what_others_could_swap_is_not_named),
         cmocka_unit_test(nothing_is_taken_for_gone_without_descriptors),
         cmocka_unit_test(a_missing_folder_is_a_problem_and_others_are_searched),
+        cmocka_unit_test(a_folder_that_anybody_may_have_made_is_not_searched),
     };
 
     return cmocka_run_group_tests_name("runnerd/discover", tests, set_up, tear_down);

@@ -255,6 +255,22 @@ static void test_what_is_too_much_is_not_kept_at_all(void **state)
     discover_drop(&module);
 }
 
+/* Processes would be started from whatever is called so by then. */
+static void test_copies_that_others_could_swap_are_not_kept(void **state)
+{
+    struct kept other;
+    struct err e = {0};
+
+    (void)state;
+    assert_int_equal(chmod(base, 01777), 0); /* as /tmp: each has theirs */
+    assert_int_equal(kept_open(&other, socket_path, &e), 0);
+    kept_close(&other);
+    assert_int_equal(chmod(base, 0777), 0);
+    assert_int_equal(kept_open(&other, socket_path, &e), AGW_EUNAVAILABLE);
+    assert_non_null(strstr(e.message, "swapped"));
+    assert_int_equal(other.fd, -1);
+}
+
 static size_t copied; /* at most so many bytes were written */
 
 /* In place of the library's. */
@@ -486,6 +502,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_too_much_is_not_kept_at_all, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_too_large_a_copy_takes_no_more_than_it_may, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_copies_that_others_could_swap_are_not_kept, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_too_many_files_are_not_kept_at_all, set_up,
                                         tear_down),
