@@ -88,6 +88,16 @@ def test_a_crash_ends_the_process_and_closes_all_runs(native_host, name, status)
     assert host.process.wait(runner_peer.LONG) == status or env.SLOW > 1
 
 
+def test_a_process_that_gets_no_thread_any_more_ends(native_host):
+    host = native_host("Faults")
+    last, run = answer(host, **call("starve"))
+    assert (last["output"], run.requests[1]["messages"][-1]["content"]) == ("Fine.", "starved")
+    with pytest.raises(runner_peer.Gone):
+        answer(host, model=[{"content": "Fine."}])
+    assert host.process.wait(runner_peer.LONG) == 2
+    assert "no thread can be had" in host.stderr()
+
+
 # ---- too much, and not what it should be ----
 
 def test_a_result_that_is_too_long_is_a_failed_tool(native_host):
@@ -118,6 +128,17 @@ def test_an_agent_that_talks_without_end_waits_for_its_client(native_host):
     assert host.ping()["rss"] < 200 << 20
     run.close()
     is_idle(host)
+
+
+def test_who_gives_up_when_the_answer_is_too_long_fails_of_that(native_host):
+    last, _ = answer(native_host("Faults"), attr="talking")
+    assert (last["class"], last["message"]) == ("internal", "the agent's answer is too long")
+
+
+def test_who_fails_without_a_word(native_host):
+    last, run = answer(native_host("Faults"), attr="mute")
+    assert (last["class"], last["message"]) == ("internal", "the agent failed")
+    assert [line["message"] for line in run.logs] == ["run() of the agent failed"]
 
 
 def test_an_answer_without_end_is_an_error(native_host):

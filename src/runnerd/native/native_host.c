@@ -25,7 +25,9 @@ enum { STACK = 256 << 10 };
 enum {
     LINES_AT_ONCE = 64, INBOX_HIGH = 256, /* messages that wait for slow code of an agent */
     LINGER_MS = 10000,                    /* for a gateway that reads slowly */
-    RETRY_MS = 100, FIXED = 2, NO_CATALOG = 1
+    RETRY_MS = 100, FIXED = 2,
+    STARVED_MS = 2000,                    /* runs may wait so long for a thread that none has */
+    NO_CATALOG = 1, NO_THREAD = 2         /* exit statuses */
 };
 
 struct native_host {
@@ -33,6 +35,7 @@ struct native_host {
     int wake_fd;
     bool draining, loaded, ends;
     int status;
+    int64_t starved_ms; /* since then no run has a thread and one wants it; 0 = not so */
     struct native_module module;
     struct agw_run *runs;
     size_t run_count, room;
@@ -123,6 +126,34 @@ static bool has_ended(struct agw_run *run, int64_t now)
     return run->gone || !wire_wants_to_send(&run->wire) || now >= run->linger_ms;
 }
 
+static bool is_starved(const struct native_host *host)
+{
+    bool waits = false;
+
+    for (struct agw_run *run = host->runs; run != NULL; run = run->next) {
+        if (run->has_thread && !atomic_load(&run->finished))
+            return false;
+        waits = waits || (run->start != NULL && !run->has_thread && !run->gone);
+    }
+    return waits;
+}
+
+/* Who waits for a thread gets that of a run that ends. When there is none to end, what code of the
+ * agent has left behind takes all that this process may have, and only a new one can help. */
+static void look_for_threads(struct native_host *host, int64_t now)
+{
+    if (!is_starved(host))
+        host->starved_ms = 0;
+    else if (host->starved_ms == 0)
+        host->starved_ms = now;
+    else if (now - host->starved_ms > STARVED_MS) {
+        fprintf(stderr, "no thread can be had for a request, though none runs: code of the agent "
+                        "has left threads or processes behind\n");
+        host->ends = true;
+        host->status = NO_THREAD;
+    }
+}
+
 static void sweep(struct native_host *host, int64_t now)
 {
     struct agw_run **at = &host->runs;
@@ -142,6 +173,7 @@ static void sweep(struct native_host *host, int64_t now)
             pthread_join(run->thread, NULL);
         native_run_free(&run);
     }
+    look_for_threads(host, now);
     if (host->draining && host->run_count == 0)
         host->ends = true;
 }

@@ -11,13 +11,23 @@ enum { BAD_REQUEST = 400, CLIENT_GONE = 499, SERVER_ERROR = 500, LATE = 504 };
 
 /* ---- code that answers itself ---- */
 
+static int too_long(struct agw_run *run, struct err *e)
+{
+    native_run_fail(run, 0, "internal", SERVER_ERROR, "agent_error",
+                    "the agent's answer is too long");
+    return err_set(e, AGW_EAGENT, "the answer is too long");
+}
+
 static int own_failure(struct agw_run *run, int code, const struct agw_text *text, struct err *e)
 {
     if (code == AGW_CANCELLED || atomic_load(&run->cancelled))
         return err_set(e, AGW_EGONE, "the run is cancelled");
+    if (text->buf.failed || run->said.failed) /* it was told so, and gave up */
+        return too_long(run, e);
     if (code == AGW_FAILED && run->failure.class[0] != '\0')
         return err_set(e, AGW_EUPSTREAM, "run() gave up");
-    native_run_log(run, "error", "run() of the agent failed: %s", buf_text(&text->buf));
+    native_run_log(run, "error", "run() of the agent failed%s%s",
+                   text->buf.length == 0 ? "" : ": ", buf_text(&text->buf));
     native_run_fail(run, 0, "internal", SERVER_ERROR, "agent_error", "the agent failed");
     return err_set(e, AGW_EAGENT, "run() failed");
 }
@@ -30,11 +40,8 @@ static int take_own(struct agw_run *run, const struct agw_text *text, struct nat
     if (text->buf.failed || run->said.failed ||
         buf_append(&answer->text, buf_text(&run->said), run->said.length) != 0 ||
         buf_append(&answer->text, buf_text(&text->buf), text->buf.length) != 0 ||
-        buf_append(&answer->refusal, buf_text(&run->refused), run->refused.length) != 0) {
-        native_run_fail(run, 0, "internal", SERVER_ERROR, "agent_error",
-                        "the agent's answer is too long");
-        return err_set(e, AGW_EAGENT, "the answer is too long");
-    }
+        buf_append(&answer->refusal, buf_text(&run->refused), run->refused.length) != 0)
+        return too_long(run, e);
     if (run->streaming)
         status = native_run_delta(run, "content", buf_text(&text->buf), text->buf.length, e);
     return status;

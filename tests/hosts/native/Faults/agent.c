@@ -2,11 +2,17 @@
 /* Agents in C whose code misbehaves. */
 #include <agent_gateway/agent.h>
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int crash(struct agw_run *run, const char *arguments, struct agw_text *result)
@@ -78,11 +84,31 @@ static int print(struct agw_run *run, const char *arguments, struct agw_text *re
     return agw_text_add(result, "printed");
 }
 
+/* From now on the process gets no thread any more, as if others took all that it may have. */
+static int starve(struct agw_run *run, const char *arguments, struct agw_text *result)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
+
+    (void)run;
+    (void)arguments;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0)
+        return AGW_FATAL;
+    return agw_text_add(result, "starved");
+}
+
 static const struct agw_tool tools[] = {
     {"crash", "Crashes.", NULL, crash}, {"spin", "Never ends.", NULL, spin},
     {"toil", "Takes two seconds.", NULL, toil}, {"leave", "Ends the process.", NULL, leave},
     {"flood", "Writes too much.", NULL, flood}, {"bytes", "Writes what is no text.", NULL, bytes},
-    {"print", "Prints.", NULL, print}, {0}};
+    {"print", "Prints.", NULL, print},
+    {"starve", "Leaves no thread to be had.", NULL, starve}, {0}};
 
 /* ---- agents that answer themselves ---- */
 
@@ -96,6 +122,27 @@ static int babble(struct agw_run *run, struct agw_text *answer)
     while (agw_say(run, page) != AGW_CANCELLED)
         ;
     return AGW_DONE;
+}
+
+static int talks(struct agw_run *run, struct agw_text *answer)
+{
+    static char page[(64 << 10) + 1];
+    int status;
+
+    (void)answer;
+    memset(page, 'x', sizeof page - 1);
+    do
+        status = agw_say(run, page);
+    while (status == AGW_DONE);
+    return status;
+}
+
+/* Fails, and does not say why. */
+static int mute(struct agw_run *run, struct agw_text *answer)
+{
+    (void)run;
+    (void)answer;
+    return AGW_FAILED;
 }
 
 static int stubborn(struct agw_run *run, struct agw_text *answer)
@@ -159,6 +206,8 @@ static int itself(struct agw_run *run, struct agw_text *instructions)
     static const struct agw_agent variable = { \
         .version = AGW_AGENT_VERSION, .name = label, .run = function}
 AGENT(babbling, "Babbling", babble);
+AGENT(talking, "Talking", talks);
+AGENT(mute_one, "Mute", mute);
 AGENT(stubborn_one, "Stubborn", stubborn);
 AGENT(slow_reader, "Slow reader", reads_slowly);
 AGENT(stopping, "Stopping", stops);
@@ -166,8 +215,9 @@ AGENT(senseless_one, "Senseless", senseless);
 static const struct agw_agent again = {
     .version = AGW_AGENT_VERSION, .name = "Again", .instruct = itself};
 
-static const struct agw_agent *const others[] = {&babbling, &stubborn_one, &slow_reader, &stopping,
-                                                 &senseless_one, &again, NULL};
+static const struct agw_agent *const others[] = {&babbling, &talking, &mute_one, &stubborn_one,
+                                                 &slow_reader, &stopping, &senseless_one, &again,
+                                                 NULL};
 
 const struct agw_agent agent = {
     .version = AGW_AGENT_VERSION, .name = "Faults", .instructions = "You are Faults.",
