@@ -24,6 +24,15 @@ static void write_text(struct host_output *o, enum log_level level, const char *
     log_end(&line);
 }
 
+/* For host_output_last(): V8 ends with a trace of frames that nobody can read, after what it dies of
+ * between lines of ornaments. */
+static void remember(struct host_output *o)
+{
+    o->is_trace = o->is_trace || strstr(o->line, " stack trace -----") != NULL;
+    if (!o->is_trace && o->line[strspn(o->line, "#*-= \t")] != '\0')
+        memcpy(o->last, o->line, sizeof o->last);
+}
+
 static void write_line(struct host_output *o)
 {
     if (o->used == 0)
@@ -31,7 +40,7 @@ static void write_line(struct host_output *o)
     o->line[o->used] = '\0';
     o->used = 0;
     json_text_repair(o->line);
-    memcpy(o->last, o->line, sizeof o->last);
+    remember(o);
     write_text(o, LOG_INFO, o->line);
 }
 

@@ -17,6 +17,7 @@ struct host_output {
     size_t bytes;              /* read in it */
     int lines, dropped;
     size_t used;
+    bool is_trace;             /* nothing but frames comes any more */
     char line[HOST_OUTPUT_LINE + 1], last[HOST_OUTPUT_LINE + 1];
 };
 
@@ -27,7 +28,7 @@ bool host_output_read(struct host_output *o, int fd, int64_t now, bool *ended);
 void host_output_note(struct host_output *o, enum log_level level, const char *text,
                       int64_t now);
 
-/* The last line that was not empty; "" = none. */
+/* The last line that says something: no frame of a trace, no ornament; "" = none. */
 const char *host_output_last(const struct host_output *o);
 
 #endif

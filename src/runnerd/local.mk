@@ -32,10 +32,11 @@ libagw_a_SOURCES += \
 
 unit_tests += tests/unit/test_runnerd_allow tests/unit/test_runnerd_discover \
   tests/unit/test_runnerd_identity tests/unit/test_runnerd_kept tests/unit/test_runnerd_offer \
-  tests/unit/test_runnerd_watch
+  tests/unit/test_runnerd_output tests/unit/test_runnerd_watch
 tests_unit_test_runnerd_allow_SOURCES = tests/unit/test_runnerd_allow.c
 tests_unit_test_runnerd_discover_SOURCES = tests/unit/test_runnerd_discover.c
 tests_unit_test_runnerd_identity_SOURCES = tests/unit/test_runnerd_identity.c
 tests_unit_test_runnerd_kept_SOURCES = tests/unit/test_runnerd_kept.c
 tests_unit_test_runnerd_offer_SOURCES = tests/unit/test_runnerd_offer.c
+tests_unit_test_runnerd_output_SOURCES = tests/unit/test_runnerd_output.c
 tests_unit_test_runnerd_watch_SOURCES = tests/unit/test_runnerd_watch.c
