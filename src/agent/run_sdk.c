@@ -90,7 +90,16 @@ static int run_on(struct sdk_run *r, int fd, bool *heard, struct err *e)
     return status;
 }
 
-static int run_once(const struct agent_run *run, int64_t deadline_ms, bool *heard,
+/* What no run.error tells: its process has ended, hangs, or goes beyond limits. */
+static void log_end(struct sdk_run *r, int status, const struct err *e)
+{
+    if (status == AGW_EAGENT)
+        sdk_error_log(r, e->status == SDK_CRASH ? "crash" : "internal", e->message);
+    else if (status == AGW_ETIMEOUT)
+        sdk_error_log(r, "timeout", e->message);
+}
+
+static int run_once(const struct agent_run *run, int64_t deadline_ms, bool is_last, bool *heard,
                     struct chat_usage *usage, struct err *e)
 {
     struct sdk_run r = {.run = run, .dropin = run->agent->dropin, .deadline_ms = deadline_ms,
@@ -101,6 +110,8 @@ static int run_once(const struct agent_run *run, int64_t deadline_ms, bool *hear
     *heard = status != 0;
     if (status == 0)
         status = run_on(&r, fd, heard, e);
+    if (*heard || is_last)
+        log_end(&r, status, e);
     *usage = r.usage;
     return status;
 }
@@ -111,9 +122,9 @@ int run_sdk(const struct agent_run *run, struct chat_usage *usage, struct err *e
 {
     int64_t deadline = clock_mono_ms() + run->total_ms;
     bool heard;
-    int status = run_once(run, deadline, &heard, usage, e);
+    int status = run_once(run, deadline, false, &heard, usage, e);
 
     if (status == AGW_EAGENT && !heard)
-        status = run_once(run, deadline, &heard, usage, e);
+        status = run_once(run, deadline, true, &heard, usage, e);
     return status;
 }

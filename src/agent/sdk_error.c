@@ -39,15 +39,18 @@ static int upstream_error(struct sdk_run *r, const json_t *message, struct err *
     return public_error(r, message, status == GATEWAY_TIMEOUT ? AGW_ETIMEOUT : AGW_EUPSTREAM, e);
 }
 
-static void log_failure(const struct sdk_run *r, const json_t *message)
+void sdk_error_log(struct sdk_run *r, const char *class, const char *message)
 {
     struct log_line line;
 
+    if (r->is_told)
+        return;
+    r->is_told = true;
     log_begin(&line, LOG_WARN, "sdk_agent.failure");
     log_str(&line, "request_id", r->run->request_id);
     log_str(&line, "agent", r->run->agent->spec->id);
-    log_str(&line, "class", sdk_call_text(message, "class"));
-    log_str(&line, "message", sdk_call_text(message, "message"));
+    log_str(&line, "class", class);
+    log_str(&line, "message", message);
     log_end(&line);
 }
 
@@ -55,7 +58,7 @@ int sdk_error(struct sdk_run *r, const json_t *message, struct err *e)
 {
     json_int_t status = json_integer_value(json_object_get(message, "status"));
 
-    log_failure(r, message);
+    sdk_error_log(r, sdk_call_text(message, "class"), sdk_call_text(message, "message"));
     if (is_class(message, "upstream"))
         return upstream_error(r, message, e);
     if (is_class(message, "input_guardrail") || is_class(message, "output_guardrail"))

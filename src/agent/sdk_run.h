@@ -74,6 +74,7 @@ struct sdk_run {
     json_t *reported;             /* the same, as their upstreams report it */
     struct sdk_own *own;          /* tools of the module that run */
     bool has_chosen;              /* the client's tool_choice was obeyed */
+    bool is_told;                 /* the log has how the run failed */
     json_t *handed;               /* calls of the client's tools, which end the run; NULL = none */
     char handed_reason[32];       /* finish_reason of the turn that made them */
     struct err failed;            /* the last model call that failed, code 0 = none */
@@ -188,7 +189,9 @@ int sdk_turn_end(struct sdk_turn *t, struct sdk_run *r, json_t **completion, str
 
 /* ---- sdk_error.c ---- */
 
-/* run.error, in the gateway's terms; returns e->code. */
+/* Logs that the run has failed, unless that was logged before. One thread. */
+void sdk_error_log(struct sdk_run *r, const char *class, const char *message);
+/* run.error, in the gateway's terms, and into the log; returns e->code. */
 int sdk_error(struct sdk_run *r, const json_t *message, struct err *e);
 /* {"error": {...}} for the module, as a model provider would say it; NULL: memory is out. */
 json_t *sdk_error_object(const struct err *e);

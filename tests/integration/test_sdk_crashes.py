@@ -263,6 +263,12 @@ def ask_bad(stage, name):
             time.sleep(min(float(error.response.headers["retry-after"]), LONG))
 
 
+def failures_of(stage, error):
+    id = error.response.headers["x-request-id"]
+    return [line for line in stage.gateway.log_lines()
+            if line["event"] == "sdk_agent.failure" and line["request_id"] == id]
+
+
 @pytest.mark.parametrize("lang, way", WAYS)
 def test_a_bad_module_ends_its_run_alone(stage, lang, way):
     assert is_served(stage)
@@ -277,6 +283,10 @@ def test_a_bad_module_ends_its_run_alone(stage, lang, way):
         bad.result()
     error = failure.value
     assert (error.status_code, error.code) in ENDS[way], error
+    told = failures_of(stage, error)
+    assert len(told) == 1 and told[0]["message"], told
+    assert (told[0]["class"] == "crash") == (error.status_code == 502), told
+    assert (told[0]["class"] in ("timeout", "cancelled")) == (error.status_code == 504), told
     assert stage.gateway.workers() == workers
     now = module_of(stage, "fine")
     assert (now["pid"], now["restarts"]) == (other["pid"], other["restarts"])
