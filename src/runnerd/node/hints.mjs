@@ -2,7 +2,8 @@
 // What to do about errors that code which runs well as a script meets here first.
 
 const NETWORK = "an agent has no network unless its entry in agents.yaml says `network: true`";
-const FILES = "an agent may read its own folder, and write to the folder of os.tmpdir() alone";
+const FILES = "an agent may read its own folder, where the modes of files allow that, and write " +
+  "to the folder of os.tmpdir() alone";
 const LOADING = "code that runs the agent as a script belongs into another file";
 
 const NO_NETWORK = ["ENOTFOUND", "EAI_AGAIN", "ENETUNREACH", "EHOSTUNREACH", "EAFNOSUPPORT"];

@@ -6,8 +6,8 @@ import traceback
 
 _ENVIRONMENT = ("the environment of the gateway is not passed on to agents: keep settings in a file "
                 "of the agent's folder")
-_FILES = ("an agent may read its own folder, and write to the folder of tempfile.gettempdir() "
-          "alone")
+_FILES = ("an agent may read its own folder, where the modes of files allow that, and write to "
+          "the folder of tempfile.gettempdir() alone")
 _NETWORK = "an agent has no network unless its entry in agents.yaml says `network: true`"
 _LOADING = ('code that runs the agent as a script belongs under `if __name__ == "__main__":`')
 
