@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "agent/sdk_run.h"
-#include "agent/tool_round.h"
 #include "util/clock.h"
+#include "util/crew.h"
 #include "util/json_limits.h"
 #include "util/permit.h"
 
@@ -147,7 +147,7 @@ static struct sdk_call *next_call(struct sdk_run *r, struct sdk_call *done)
     return next;
 }
 
-static void *serve_in_thread(void *arg)
+static void serve_in_thread(void *arg)
 {
     struct sdk_call *call = arg;
     struct sdk_run *r = call->r;
@@ -158,21 +158,6 @@ static void *serve_in_thread(void *arg)
         call = next_call(r, call);
     }
     permit_drop();
-    return NULL;
-}
-
-static bool start_thread(struct sdk_call *call)
-{
-    pthread_attr_t attributes;
-    pthread_t thread;
-    bool started;
-
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, TOOL_ROUND_STACK);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    started = pthread_create(&thread, &attributes, serve_in_thread, call) == 0;
-    pthread_attr_destroy(&attributes);
-    return started;
 }
 
 enum place { NOWHERE, IN_THREAD, IN_QUEUE };
@@ -208,7 +193,7 @@ static bool start(struct sdk_call *call)
 
     if (place != IN_THREAD)
         return place == IN_QUEUE;
-    if (start_thread(call))
+    if (crew_do(serve_in_thread, call) == 0)
         return true;
     pthread_mutex_lock(&r->lock);
     leave(r, call);

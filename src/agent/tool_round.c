@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "util/clock.h"
+#include "util/crew.h"
 #include "util/permit.h"
 
 /* A round while it runs. What is not constant is guarded by the lock. */
@@ -66,7 +67,7 @@ static void call_all(struct work *work)
     }
 }
 
-static void *help(void *arg)
+static void help(void *arg)
 {
     struct work *work = arg;
 
@@ -77,26 +78,19 @@ static void *help(void *arg)
     work->running--;
     pthread_cond_signal(&work->ended);
     pthread_mutex_unlock(&work->lock);
-    return NULL;
 }
 
 /* Fewer than wanted is no failure: whoever is there makes all calls. */
-static size_t start_helpers(struct work *work, pthread_t *helpers, size_t wanted)
+static size_t start_helpers(struct work *work, size_t wanted)
 {
-    pthread_attr_t attributes;
     size_t count = 0;
 
-    if (wanted == 0)
-        return 0;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, TOOL_ROUND_STACK);
     work->running = wanted;
-    while (count < wanted && pthread_create(&helpers[count], &attributes, help, work) == 0)
+    while (count < wanted && crew_do(help, work) == 0)
         count++;
     pthread_mutex_lock(&work->lock);
     work->running -= wanted - count;
     pthread_mutex_unlock(&work->lock);
-    pthread_attr_destroy(&attributes);
     return count;
 }
 
@@ -129,10 +123,8 @@ static void tick(struct work *work)
         fail(work, code, NULL);
 }
 
-static void wait_for_helpers(struct work *work, const pthread_t *helpers, size_t count)
+static void wait_for_helpers(struct work *work)
 {
-    if (count == 0)
-        return;
     permit_wait_begin();
     pthread_mutex_lock(&work->lock);
     while (work->running > 0) {
@@ -145,8 +137,6 @@ static void wait_for_helpers(struct work *work, const pthread_t *helpers, size_t
         pthread_mutex_lock(&work->lock);
     }
     pthread_mutex_unlock(&work->lock);
-    for (size_t i = 0; i < count; i++)
-        pthread_join(helpers[i], NULL);
     permit_wait_end();
 }
 
@@ -156,15 +146,15 @@ static void run(struct work *work)
     const struct chat_sink *sink = work->round->sink;
     bool ticks = sink->tick != NULL && sink->tick_ms > 0;
     size_t wanted = work->round->in_turn ? 1 : TOOL_ROUND_PARALLEL;
-    pthread_t helpers[TOOL_ROUND_PARALLEL];
     size_t count;
 
     if (wanted > work->count)
         wanted = work->count;
-    count = start_helpers(work, helpers, ticks ? wanted : wanted - 1);
+    count = start_helpers(work, ticks ? wanted : wanted - 1);
     if (!ticks || count == 0)
         call_all(work);
-    wait_for_helpers(work, helpers, count);
+    if (count > 0)
+        wait_for_helpers(work);
 }
 
 /* ---- messages ---- */

@@ -9,13 +9,6 @@
 /* Of one turn so many calls are made, and of one request so many at once. */
 enum { TOOL_ROUND_CALLS_MAX = 32, TOOL_ROUND_PARALLEL = 8 };
 
-/* A tool's thread has a provider's frames on it; sanitizers widen every frame. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { TOOL_ROUND_STACK = 1024 << 10 };
-#else
-enum { TOOL_ROUND_STACK = 256 << 10 };
-#endif
-
 /* Makes one call and fills *result, as invoke_tool(); from several threads at once. `deadline_ms` is
  * the round's. */
 typedef int tool_round_call(void *arg, const struct turn_call *call, int64_t deadline_ms,

@@ -3,6 +3,7 @@ libagw_a_SOURCES += \
   src/util/arena.c src/util/arena.h \
   src/util/buf.c src/util/buf.h \
   src/util/clock.c src/util/clock.h \
+  src/util/crew.c src/util/crew.h \
   src/util/err.c src/util/err.h \
   src/util/folder.c src/util/folder.h \
   src/util/futex.c src/util/futex.h \
@@ -27,6 +28,7 @@ unit_tests += \
   tests/unit/test_util_arena \
   tests/unit/test_util_buf \
   tests/unit/test_util_clock \
+  tests/unit/test_util_crew \
   tests/unit/test_util_err \
   tests/unit/test_util_folder \
   tests/unit/test_util_futex \
@@ -45,6 +47,8 @@ unit_tests += \
 tests_unit_test_util_arena_SOURCES = tests/unit/test_util_arena.c
 tests_unit_test_util_buf_SOURCES = tests/unit/test_util_buf.c
 tests_unit_test_util_clock_SOURCES = tests/unit/test_util_clock.c
+tests_unit_test_util_crew_SOURCES = tests/unit/test_util_crew.c
+tests_unit_test_util_crew_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_create
 tests_unit_test_util_err_SOURCES = tests/unit/test_util_err.c
 tests_unit_test_util_futex_SOURCES = tests/unit/test_util_futex.c
 tests_unit_test_util_glob_SOURCES = tests/unit/test_util_glob.c

@@ -14,13 +14,7 @@
 #include "runnerd/memory.h"
 #include "runnerd/native/native_run.h"
 #include "util/clock.h"
-
-/* Threads of runs have the agent's frames on them; sanitizers widen every frame. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { STACK = 1024 << 10 };
-#else
-enum { STACK = 256 << 10 };
-#endif
+#include "util/crew.h"
 
 enum {
     LINES_AT_ONCE = 64, INBOX_HIGH = 256, /* messages that wait for slow code of an agent */
@@ -57,14 +51,8 @@ static void lose(struct agw_run *run)
 
 static void start_thread(struct agw_run *run)
 {
-    pthread_attr_t attributes;
-
-    if (run->has_thread || run->start == NULL || atomic_load(&run->finished))
-        return;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK);
-    run->has_thread = pthread_create(&run->thread, &attributes, native_serve, run) == 0;
-    pthread_attr_destroy(&attributes);
+    if (!run->has_thread && run->start != NULL && !atomic_load(&run->finished))
+        run->has_thread = crew_do(native_serve, run) == 0;
 }
 
 static void read_run(struct agw_run *run)
@@ -169,8 +157,6 @@ static void sweep(struct native_host *host, int64_t now)
         }
         *at = run->next;
         host->run_count--;
-        if (run->has_thread)
-            pthread_join(run->thread, NULL);
         native_run_free(&run);
     }
     look_for_threads(host, now);

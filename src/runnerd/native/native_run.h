@@ -50,7 +50,6 @@ struct agw_run {
     int wake_fd;                 /* wakes the main thread */
     struct agw_run *next;
     /* the main thread's own */
-    pthread_t thread;
     bool has_thread, paused;
     int64_t next_beat_ms, linger_ms, cancelled_ms;
 
@@ -92,7 +91,7 @@ void native_run_cancel(struct agw_run *run, const char *reason);
 bool native_run_is_silent(struct agw_run *run, int64_t ms);
 
 /* The run's thread, from start to end (native_serve.c). */
-void *native_serve(void *run);
+void native_serve(void *run);
 
 /* ---- any thread of it ---- */
 

@@ -155,14 +155,14 @@ static int answer(struct agw_run *run, struct native_answer *to, struct err *e)
                                  : answer_own(run, d, to, e);
 }
 
-void *native_serve(void *arg)
+void native_serve(void *arg)
 {
     struct agw_run *run = arg;
     struct native_answer to;
     struct err e = {0};
     uint64_t one = 1;
     ssize_t written;
-    int status;
+    int status, wake_fd = run->wake_fd;
 
     native_answer_init(&to);
     status = check_request(run, &e);
@@ -174,8 +174,7 @@ void *native_serve(void *arg)
                          : status == 0                ? done(run, &to)
                                                       : error(run), &e);
     native_answer_free(&to);
-    atomic_store(&run->finished, true);
-    written = write(run->wake_fd, &one, sizeof one);
+    atomic_store(&run->finished, true); /* from here on the run is the main thread's */
+    written = write(wake_fd, &one, sizeof one);
     (void)written;
-    return NULL;
 }
