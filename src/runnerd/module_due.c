@@ -4,7 +4,8 @@
 
 #include "runnerd/module_state.h"
 
-enum { IDLE_DRAIN_MS = 10000 };
+enum { IDLE_DRAIN_MS = 10000,
+       SLOW_MS = 5000 }; /* what loads for longer may hang, and others do not wait for it */
 
 static int64_t earlier(int64_t a, int64_t b)
 {
@@ -44,23 +45,36 @@ static int64_t stop_if_idle(struct modules *table, struct module *m, int64_t now
     return INT64_MAX;
 }
 
-static int count_loads(const struct modules *table)
+/* As processors are few: until when those that load keep the next one waiting, at the most; 0 = they
+ * do not. */
+static int64_t waits_until(const struct modules *table, int64_t now)
 {
+    int64_t until = INT64_MAX;
     int count = 0;
 
-    for (struct module *m = table->first; m != NULL; m = m->next)
-        count += m->loading != NULL;
-    return count;
+    for (const struct module *other = table->first; other != NULL; other = other->next) {
+        int64_t slow_at = other->load_began + SLOW_MS;
+
+        if (other->loading == NULL || now >= slow_at)
+            continue;
+        count++;
+        until = earlier(until, slow_at);
+    }
+    return count < table->loads_max ? 0 : until;
 }
 
 static int64_t load_if_due(struct modules *table, struct module *m, int64_t now)
 {
+    int64_t until;
+
     if (!m->needs_load || m->loading != NULL)
         return INT64_MAX;
     if (now < m->load.retry_at)
         return m->load.retry_at;
-    if (m->opens == NULL && count_loads(table) >= table->loads_max)
-        return INT64_MAX; /* the end of another one is an event */
+    until = m->opens == NULL ? waits_until(table, now) : 0;
+    if (until > 0)
+        return until; /* and when another one ends, which is an event */
+    m->load_began = now;
     module_process_load(table, m);
     return now;
 }

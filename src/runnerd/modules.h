@@ -68,6 +68,7 @@ struct module {
      * that finish their runs. */
     struct host *host, *loading, *reviving, *old[MODULES_OLD_MAX];
     struct module_tries load, revival;
+    int64_t load_began; /* mono ms */
     int64_t listed_runs, listed_rss; /* as gateways were told last */
     int64_t loaded_at, generation, restarts, noted;
     struct module_open *opens;

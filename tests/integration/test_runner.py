@@ -350,6 +350,20 @@ def test_one_that_hangs_is_killed(runner):
         connection.close()
 
 
+def test_modules_that_hang_while_they_load_keep_no_other_waiting(runner):
+    r = runner(runner={"load_timeout": 600})
+    hanging = [f"Hangs{i}" for i in range(max(2, os.cpu_count()))]  # as many as load at once
+    for name in hanging:
+        r.put(f"{name}/agent.py", "import time\ntime.sleep(1e6)\n")
+    r.start()
+    with r.control() as c:
+        wait_until(lambda: len(r.events("runner.host.started")) == len(hanging), LONG, "hosts")
+        r.put("Fine/agent.py", module("fine"))
+        c.wait_agents("default/fine")
+        assert ask(c, "default/fine") == "fine"
+        assert {c.module(f"{name}.agent")["state"] for name in hanging} == {"starting"}
+
+
 def test_a_gateway_can_have_a_hanging_process_looked_at(runner):
     r = runner(runner={"ping_interval": 60})
     with r.serving({"Hangs/agent.py": HANGING, "Fine/agent.py": PATIENT}) as c:
