@@ -109,7 +109,7 @@ static void send_listing(struct client *c, const char *text)
     struct err e = {0};
 
     if (wire_send_text(&c->wire, text, strlen(text), &e) != 0)
-        give_up(c, e.message);
+        give_up(c, e.code == AGW_EGONE ? NULL : e.message);
     else
         want(c);
 }

@@ -656,6 +656,29 @@ def test_gateways_come_and_go_and_misbehave(runner):
         assert refusal(good, "default/nobody")["class"] == "unknown"
 
 
+def test_a_gateway_that_ends_is_no_trouble(runner):
+    """A worker may go at any time, also when it is just told something."""
+    r = runner()
+    r.put("Hello/agent.py", module("hello"))
+    r.start()
+    with r.control() as good, r.control() as gone:
+        for c in (good, gone):
+            c.wait_agents("default/hello")
+        gone.sock.shutdown(socket.SHUT_RD)
+        r.put("Other/agent.py", module("other"))
+        good.wait_agents("default/other")
+        wait_until(lambda: dropped(gone), LONG, "end of the connection")
+        assert not r.events("runner.client.dropped")
+
+
+def dropped(control):
+    try:
+        control.send({"t": "nothing"})
+    except (BrokenPipeError, ConnectionResetError):
+        return True
+    return False
+
+
 def test_a_gateway_that_does_not_read_hinders_nobody(runner):
     r = runner()
     r.put("Hello/agent.py", module("hello"))
