@@ -31,7 +31,9 @@ struct client {
     struct wire wire;
     struct event event;
     bool is_greeted, is_gone;
-    json_t *refreshes; /* ids of those that are not done */
+    bool is_owed;      /* the newest list, once it has read what was sent before */
+    json_t *refreshes; /* ids of those that are not done, */
+    json_t *done;      /* ... and of those that are, which it is told after that list */
 };
 
 /* ---- sending ---- */
@@ -112,6 +114,33 @@ static void send_listing(struct client *c, const char *text)
         give_up(c, e.code == AGW_EGONE ? NULL : e.message);
     else
         want(c);
+}
+
+static void tell_refreshed(struct client *c)
+{
+    size_t index;
+    json_t *id;
+
+    json_array_foreach(c->done, index, id)
+        send_message(c, json_pack("{s:s, s:O}", "t", "refreshed", "id", id));
+    json_array_clear(c->done);
+}
+
+/* Lists do not wait in line: for who reads slowly, one that comes takes the place of one before.
+ * `text`: the newest, or NULL. */
+static void pay(struct client *c, const char *text)
+{
+    char *own = NULL;
+
+    if (!can_send(c))
+        return;
+    if (c->is_owed && text == NULL)
+        text = own = json_dumps(c->server->listing, JSON_COMPACT);
+    if (c->is_owed)
+        send_listing(c, text);
+    c->is_owed = false;
+    json_memory_free(own);
+    tell_refreshed(c);
 }
 
 static void on_hello(struct client *c, const json_t *message)
@@ -196,6 +225,8 @@ static void on_client(void *arg, unsigned events)
     (void)events;
     if (wire_wants_to_send(&c->wire)) {
         status = wire_flush(&c->wire, &e) == 0 ? 1 : -1;
+        if (status == 1)
+            pay(c, NULL);
         if (status == 1 && !wire_wants_to_send(&c->wire))
             modules_resume(c->server->table);
     }
@@ -226,6 +257,7 @@ static void drop(struct server *s, struct client **place)
     event_forget(&c->event);
     wire_close(&c->wire);
     json_decref(c->refreshes);
+    json_decref(c->done);
     free(c);
 }
 
@@ -263,6 +295,7 @@ static void on_connection(void *arg, unsigned events)
     c = memory_new(sizeof *c);
     c->server = s;
     c->refreshes = json_array();
+    c->done = json_array();
     wire_init(&c->wire, fd, &limits);
     c->next = s->clients;
     s->clients = c;
@@ -304,16 +337,6 @@ void server_close(struct server *s)
     s->listing = NULL;
 }
 
-static void tell_refreshed(struct client *c)
-{
-    size_t index;
-    json_t *id;
-
-    json_array_foreach(c->refreshes, index, id)
-        send_message(c, json_pack("{s:s, s:O}", "t", "refreshed", "id", id));
-    json_array_clear(c->refreshes);
-}
-
 void server_publish(struct server *s, json_t *listing, bool is_settled)
 {
     char *text = json_dumps(listing, JSON_COMPACT);
@@ -321,10 +344,12 @@ void server_publish(struct server *s, json_t *listing, bool is_settled)
     json_decref(s->listing);
     s->listing = listing;
     for (struct client *c = s->clients; c != NULL; c = c->next) {
-        if (c->is_greeted && !c->is_gone)
-            send_listing(c, text);
-        if (is_settled)
-            tell_refreshed(c);
+        c->is_owed = c->is_greeted;
+        if (is_settled) {
+            json_array_extend(c->done, c->refreshes);
+            json_array_clear(c->refreshes);
+        }
+        pay(c, text);
     }
     json_memory_free(text);
 }

@@ -696,6 +696,23 @@ def test_a_gateway_that_does_not_read_hinders_nobody(runner):
         wait_until(lambda: can_ask(good, "default/other"), LONG, "end of runs that nobody took")
 
 
+def test_a_gateway_that_reads_slowly_gets_the_newest_list(runner):
+    """And is not dropped because there were too many before."""
+    r = runner()
+    r.put("Long/agent.py", "__doc__ = '\\1' * 2000\n"
+          "for n in range(100):\n    globals()[f'a{n}'] = {'fake': 'x'}\n")
+    r.start()
+    with r.control() as good, r.control() as slow:
+        slow.wait_agents("default/long-a0")
+        good.wait_agents("default/long-a0")
+        for _ in range(120):  # of them half a MiB each; 32 MiB may wait to be sent
+            good.refresh()
+        r.put("Last/agent.py", module("last"))
+        good.wait_agents("default/last")
+        slow.wait_agents("default/last")
+        assert slow.refresh()["generation"] >= good.listing["generation"]
+
+
 def can_ask(control, agent):
     try:
         return ask(control, agent)
