@@ -10,13 +10,18 @@
 #include "runnerd/problem.h"
 #include "sandbox/report.h"
 
-enum { ID_SIZE = 2 * IDENTITY_NAME + 2 };
+/* A list is one line of the wire, and some may wait to be sent: with more of it no gateway would
+ * know any agent. The rest of a line is for names and states of modules. */
+enum { ID_SIZE = 2 * IDENTITY_NAME + 2, MODULE_MAX = 512 << 10, AGENTS_MAX = 6 << 20,
+       ERRORS_MAX = 2 << 20 };
 
 struct listing {
     const struct modules *table;
     const struct config *config;
-    json_t *agents, *errors;
+    json_t *agents;
+    json_t *errors, *own; /* found here; those of the module at hand: each has room for its own */
     json_t *contested; /* ids that several modules want, as members */
+    size_t bytes, module_bytes; /* of agents so far; of those of the module at hand */
 };
 
 /* One export of one module. */
@@ -44,7 +49,7 @@ static void complain(struct listing *l, const struct item *i, const char *kind,
                                   .module = i->module->found.module,
                                   .path = i->module->found.path};
 
-    problem_add(l->errors, kind, severity, &place, "%s", message);
+    problem_add(l->own, kind, severity, &place, "%s", message);
 }
 
 /* ---- names ---- */
@@ -154,7 +159,7 @@ static const char *taken(struct listing *l, const struct item *i)
         return NULL;
     if (strcmp(json_string_value(json_object_get(listed, "path")), i->module->found.path) == 0)
         return "this module has another agent of this name";
-    problem_add(l->errors, "validation", "error",
+    problem_add(l->own, "validation", "error",
                 &(struct problem_place){.agent = i->id, .module = text_in(listed, "module"),
                                         .path = text_in(listed, "path")}, "%s", other);
     json_array_remove(l->agents, index);
@@ -206,6 +211,26 @@ static const char *why_unavailable(const struct item *i, const char *model)
     return NULL;
 }
 
+/* Takes `agent` over. */
+static void append(struct listing *l, const struct item *i, json_t *agent)
+{
+    size_t size = json_dumpb(agent, NULL, 0, JSON_COMPACT);
+    bool was_told = l->module_bytes > MODULE_MAX;
+
+    l->module_bytes += size;
+    if (l->module_bytes <= MODULE_MAX && l->bytes + size <= AGENTS_MAX) {
+        l->bytes += size;
+        json_array_append_new(l->agents, agent);
+        return;
+    }
+    json_decref(agent);
+    l->module_bytes = MODULE_MAX + 1;
+    if (!was_told)
+        complain(l, i, "validation", "error",
+                 "it and what follows it is not listed: what agents say of themselves takes more "
+                 "than 512 KiB for this module, or 6 MiB for all");
+}
+
 static void add_agent(struct listing *l, const struct item *i)
 {
     const struct config_gateway *g = &l->config->gateway;
@@ -235,7 +260,7 @@ static void add_agent(struct listing *l, const struct item *i)
         upstream, "available", problem == NULL, "problem", problem, "tools",
         json_object_get(i->export, "tools"), "handoffs", json_object_get(i->export, "handoffs"),
         "loaded_at", (json_int_t)m->loaded_at);
-    json_array_append_new(l->agents, agent);
+    append(l, i, agent);
 }
 
 static void add_module_agents(struct listing *l, struct module *m)
@@ -245,6 +270,9 @@ static void add_module_agents(struct listing *l, struct module *m)
     size_t index;
     json_t *export;
 
+    l->module_bytes = 0;
+    if (m->catalog == NULL)
+        return; /* and what it offers is not known */
     json_array_foreach(exports, index, export) {
         struct item i = {.module = m, .meta = json_object_get(m->catalog, "gateway"),
                          .export = export, .attr = text_in(export, "attr")};
@@ -288,11 +316,13 @@ static json_t *describe_module(struct module *m)
                      (json_int_t)m->restarts, "generation", (json_int_t)m->generation);
 }
 
-static void add_blocked(struct listing *l, const struct module *m)
+static void add_blocked(struct listing *l, struct module *m)
 {
     struct problem_place place = {.module = m->found.module, .path = m->found.path};
 
-    problem_add(l->errors, "security", "error", &place, "the module is blocked: %s", m->blocked);
+    if (!m->is_blocked)
+        return;
+    problem_add(l->own, "security", "error", &place, "the module is blocked: %s", m->blocked);
 }
 
 static json_t *sandbox_of(const struct modules *table)
@@ -329,33 +359,71 @@ static json_t *sorted(json_t *agents)
     return out;
 }
 
+/* As far as there is room. */
+static void add_errors(json_t *errors, json_t *more, size_t *bytes)
+{
+    size_t index;
+    json_t *error;
+
+    json_array_foreach(more, index, error) {
+        *bytes += json_dumpb(error, NULL, 0, JSON_COMPACT);
+        if (*bytes > ERRORS_MAX)
+            return;
+        json_array_append(errors, error);
+    }
+}
+
+/* First what the runner has found, which a module's own words must not hide. New reference. */
+static json_t *all_errors(const struct listing *l)
+{
+    json_t *errors = json_array();
+    size_t bytes = 0;
+
+    add_errors(errors, l->table->problems, &bytes);
+    add_errors(errors, l->errors, &bytes);
+    for (const struct module *m = l->table->first; m != NULL; m = m->next) {
+        if (!m->is_wanted)
+            continue;
+        add_errors(errors, m->problems, &bytes);
+        if (m->runtime != NULL)
+            add_errors(errors, m->runtime, &bytes);
+    }
+    return errors;
+}
+
+static void add_of_each(struct listing *l, void (*add)(struct listing *l, struct module *m))
+{
+    for (struct module *m = l->table->first; m != NULL; m = m->next) {
+        if (!m->is_wanted)
+            continue;
+        l->own = json_array();
+        add(l, m);
+        json_array_extend(l->errors, l->own);
+        json_decref(l->own);
+    }
+}
+
 json_t *listing_make(const struct modules *table, int64_t generation,
                      const struct listing_watch *watch, const struct listing_runner *runner)
 {
     struct listing l = {.table = table, .config = table->config, .agents = json_array(),
                         .errors = json_array(), .contested = json_object()};
-    json_t *modules = json_array();
+    json_t *modules = json_array(), *errors;
 
-    json_array_extend(l.errors, table->problems);
-    for (struct module *m = table->first; m != NULL; m = m->next) {
-        if (m->is_wanted && m->is_blocked)
-            add_blocked(&l, m);
-        if (m->is_wanted && m->catalog != NULL && table->config != NULL)
-            add_module_agents(&l, m);
-        if (m->is_wanted) {
-            json_array_extend(l.errors, m->problems);
-            if (m->runtime != NULL)
-                json_array_extend(l.errors, m->runtime);
-        }
+    add_of_each(&l, add_blocked);
+    if (table->config != NULL)
+        add_of_each(&l, add_module_agents);
+    for (struct module *m = table->first; m != NULL; m = m->next)
         json_array_append_new(modules, describe_module(m));
-    }
     json_decref(l.contested);
+    errors = all_errors(&l);
+    json_decref(l.errors);
     return json_pack("{s:s, s:I, s:{s:s, s:I, s:b}, s:o, s:o, s:{s:s, s:s?}, s:o, s:o}", "t",
                      "agents",
                      "generation", (json_int_t)generation, "runner", "socket", runner->socket,
                      "started_at", (json_int_t)runner->started_at, "complete",
                      runner->is_complete, "agents", sorted(l.agents), "errors",
-                     l.errors, "watch", "state", watch->state, "reason", watch->reason,
+                     errors, "watch", "state", watch->state, "reason", watch->reason,
                      "sandbox", sandbox_of(table), "modules", modules);
 }
 

@@ -200,6 +200,52 @@ def test_a_catalog_without_bounds_bounds_itself(runner):
         assert ask(c, "default/good") == "good"
 
 
+def test_many_catalogs_together_are_still_one_line(runner):
+    """A longer one no gateway would take, and so know no agent at all."""
+    r = runner()
+    r.put("Good/agent.py", module("good"))
+    for number in range(20):
+        r.put(f"labs/Bomb{number:02}/agent.py", "__doc__ = '\\1' * 2000\n"
+              "diagnostics = [{'kind': 'runtime', 'severity': 'warning', 'message': '\\1' * 2000,"
+              " 'path': '\\1' * 1000}] * 50\n"
+              "for n in range(100):\n    globals()[f'a{n}'] = {'fake': 'x'}\n")
+    r.start()
+
+    def whole_list():
+        with r.control() as c:
+            c.wait(lambda _: True)
+            return c.listing if c.listing["runner"]["complete"] else None
+    listing = wait_until(whole_list, LONG, "end of all loads")
+    assert len(json.dumps(listing)) < 16 << 20
+    told = [error for error in listing["errors"] if "is not listed" in error["message"]]
+    assert {error["module"] for error in told} == {f"labs.Bomb{number:02}.agent"
+                                                   for number in range(20)}
+    assert "default/good" in names(listing) and len(listing["agents"]) > 300
+    with r.control() as c:
+        c.wait_agents("default/good")
+        assert ask(c, "default/good") == "good"
+
+
+def test_modules_with_many_problems_hide_none_of_others(runner):
+    """That a module is blocked is told, logged and counted by what is in the list."""
+    r = runner(security={"dropin_module_allowlist": ["*"],
+                         "dropin_module_denylist": ["labs.Zed.agent"]})
+    for number in range(5):
+        r.put(f"labs/Noisy{number}/agent.py", module("x") +
+              "diagnostics = [{'kind': 'runtime', 'severity': 'warning', 'message': str(n)}"
+              " for n in range(60)]\n")
+    r.put("labs/One/agent.py", module("one"))
+    r.put("labs/one/agent.py", module("two"))
+    r.put("labs/Zed/agent.py", module("blocked"))
+    r.start()
+    with r.control() as c:
+        c.refresh()
+        assert len(c.errors(kind="runtime")) == 250
+        assert [error["module"] for error in c.errors(kind="security")] == ["labs.Zed.agent"]
+        assert {error["module"] for error in c.errors(agent="labs/one")} == {
+            "labs.One.agent", "labs.one.agent"}
+
+
 def test_a_flood_of_bytes_ends_who_sends_it(runner):
     """Lines within all limits, and not too many of them, but long to read."""
     r = runner()
