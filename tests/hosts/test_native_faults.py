@@ -3,6 +3,7 @@
 import concurrent.futures
 import datetime
 import json
+import os
 
 import pytest
 
@@ -92,6 +93,9 @@ def test_a_process_that_gets_no_thread_any_more_ends(native_host):
     host = native_host("Faults")
     last, run = answer(host, **call("starve"))
     assert (last["output"], run.requests[1]["messages"][-1]["content"]) == ("Fine.", "starved")
+    # The thread of that run waits a while for another.
+    wait_until(lambda: os.listdir(f"/proc/{host.process.pid}/task") == [str(host.process.pid)],
+               runner_peer.LONG, "end of its thread")
     with pytest.raises(runner_peer.Gone):
         answer(host, model=[{"content": "Fine."}])
     assert host.process.wait(runner_peer.LONG) == 2
