@@ -38,14 +38,20 @@ static bool is_same(const json_t *a, const json_t *b)
     return true;
 }
 
-static bool contains(const json_t *list, const json_t *problem)
+/* *place: where to begin, for lists are mostly in the same order; then that of the next one. There
+ * may be thousands, and all who wait for the runner wait for this. */
+static bool contains(const json_t *list, const json_t *problem, size_t *place)
 {
-    const json_t *item;
-    size_t i;
+    size_t count = json_array_size(list);
 
-    json_array_foreach(list, i, item)
-        if (is_same(item, problem))
+    for (size_t i = 0; i < count; i++) {
+        size_t at = (*place + i) % count;
+
+        if (is_same(json_array_get(list, at), problem)) {
+            *place = at + 1;
             return true;
+        }
+    }
     return false;
 }
 
@@ -219,10 +225,10 @@ static bool collect(const struct api *api, const json_t *errors, struct told *t)
 static bool contains_all(const json_t *list, const json_t *problems)
 {
     const json_t *problem;
-    size_t i;
+    size_t i, place = 0;
 
     json_array_foreach(problems, i, problem)
-        if (!contains(list, problem))
+        if (!contains(list, problem, &place))
             return false;
     return true;
 }
@@ -262,6 +268,7 @@ static void tell_problems(struct api *api, const json_t *now, const json_t *befo
     struct told t;
     struct err e = {0};
     int status = AGW_ENOMEM;
+    size_t place = 0;
     bool keeps;
 
     if (!owes && is_old(now, before))
@@ -273,7 +280,7 @@ static void tell_problems(struct api *api, const json_t *now, const json_t *befo
         log_message(LOG_ERROR, "store.failed", "problems of agents: %s", e.message);
     keeps = status == 0;
     for (size_t i = 0; i < t.count; i++)
-        if (status != 0 || owes ? !contains(told, t.errors[i]) : t.problems[i].is_new)
+        if (status != 0 || owes ? !contains(told, t.errors[i], &place) : t.problems[i].is_new)
             tell_problem(api, t.errors[i], &keeps);
     owes = status != 0;
     free_told(&t);

@@ -2,6 +2,7 @@
 """Modules whose process is not what it should be, against the gateway: what they have it hold, ask
 for and write down. The runner and the hosts are the test's."""
 import json
+import time
 
 import pytest
 
@@ -145,3 +146,19 @@ def test_all_that_is_kept_from_being_served_is_on_record(scene):
     assert [json.loads(row["detail"])["module"] for row in rows] == ["Open.agent"]
     scene.runner.errors = []
     scene.runner.publish()
+
+
+def test_many_problems_keep_no_run_waiting(scene):
+    """What is new in a list is found in the time that its length takes, not its square."""
+    runner = scene.runner
+    runner.more["runner"] = {"socket": runner.path, "started_at": 1, "complete": True}
+    runner.errors = [{"kind": "runtime", "severity": "warning", "agent": None, "line": None,
+                      "module": "labs.Noisy.agent", "path": "/agents/labs/Noisy/agent.py", "at": 1,
+                      "message": f"problem number {number} of it"} for number in range(7000)]
+    answer, _ = attack(scene, "before", lambda run: run.greet().done("noted"))
+    assert answer.status == 200  # each is put down once
+    began = time.monotonic()
+    answer, _ = attack(scene, "after", lambda run: run.greet().done("known"))
+    assert answer.status == 200 and time.monotonic() - began < 4 * env.SLOW
+    runner.errors = []
+    runner.publish()
