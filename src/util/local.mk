@@ -50,6 +50,7 @@ tests_unit_test_util_clock_SOURCES = tests/unit/test_util_clock.c
 tests_unit_test_util_crew_SOURCES = tests/unit/test_util_crew.c
 tests_unit_test_util_crew_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_create
 tests_unit_test_util_err_SOURCES = tests/unit/test_util_err.c
+tests_unit_test_util_folder_SOURCES = tests/unit/test_util_folder.c
 tests_unit_test_util_futex_SOURCES = tests/unit/test_util_futex.c
 tests_unit_test_util_glob_SOURCES = tests/unit/test_util_glob.c
 tests_unit_test_util_json_limits_SOURCES = tests/unit/test_util_json_limits.c
