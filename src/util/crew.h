@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Threads for jobs that are short and many. To make a thread and end it costs more than many a
- * job, so one that has done its job waits a while for another. Any thread; a process that forks
- * must not use it before.
+ * job, so one that has done its job waits a while for another. Any thread; not in a child that a
+ * process forks after its first use, for its threads are not there.
  */
 #ifndef AGW_UTIL_CREW_H
 #define AGW_UTIL_CREW_H
