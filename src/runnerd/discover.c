@@ -137,8 +137,11 @@ static void search_folder(struct discover_search *s, int fd, const char *rel, in
                                 "has agent.c, but agent.so was not built from it; "
                                 "contrib/build-agent does that");
     if (kind < 0 || rel[0] == '\0')
-        for (size_t i = 0; i < count && depth < DISCOVER_DEPTH_MAX; i++)
+        for (size_t i = 0; i < count && depth < DISCOVER_DEPTH_MAX; i++) {
+            if (depth == 0)
+                s->first = json_array_size(s->out->problems);
             search_entry(s, fd, rel, names[i], depth);
+        }
     discover_files_free(names, count);
 }
 
@@ -177,6 +180,7 @@ void discover_search(struct discovery *d, const char *const *roots, size_t count
         if (why != NULL)
             discover_files_complain(&s, "security", "error", "", why);
         search_folder(&s, fd, "", 0);
+        s.first = json_array_size(d->problems);
         if (s.entries >= DISCOVER_ENTRIES_MAX)
             discover_files_complain(&s, "validation", "error", "",
                                     "holds too many files; not all was searched");

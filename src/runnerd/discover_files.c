@@ -58,6 +58,8 @@ void discover_files_complain(const struct discover_search *s, const char *kind,
     char path[PATH_MAX], module[PATH_MAX];
     struct problem_place place = {.path = path};
 
+    if (json_array_size(s->out->problems) - s->first >= DISCOVER_PROBLEMS_MAX)
+        return;
     snprintf(path, sizeof path, "%s/%s", s->root, rel);
     if (identity_module(rel, module, sizeof module))
         place.module = module;
@@ -329,7 +331,8 @@ int discover_files_open_root(struct discover_search *s, struct discovery *d, con
     struct stat st = {0};
     int fd;
 
-    *s = (struct discover_search){.out = d, .root = path};
+    *s = (struct discover_search){.out = d, .root = path,
+                                  .first = json_array_size(d->problems)};
     fd = discover_files_open(s, AT_FDCWD, path, 0);
     if (fd < 0)
         s->why = strerror(errno);

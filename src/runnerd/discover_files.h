@@ -10,7 +10,8 @@
 
 #include "runnerd/discover.h"
 
-enum { DISCOVER_KINDS = 6, DISCOVER_DEPTH_MAX = 12, DISCOVER_ENTRIES_MAX = 50000 };
+enum { DISCOVER_KINDS = 6, DISCOVER_DEPTH_MAX = 12, DISCOVER_ENTRIES_MAX = 50000,
+       DISCOVER_PROBLEMS_MAX = 200 };
 
 /* What hosts what: agent.SUFFIX, the first of these that is there. */
 struct discover_kind {
@@ -27,6 +28,7 @@ struct discover_search {
     int fd;      /* of the root */
     uid_t owner; /* of the root: trusted as the operator is */
     size_t entries; /* seen so far; for each module, and each folder of the root, by itself */
+    size_t first;   /* problem of the folder of the root at hand: each has room for its own */
     const char *why; /* the root cannot be searched */
 };
 

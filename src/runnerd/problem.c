@@ -32,10 +32,6 @@ static void append(json_t *list, const char *kind, const char *severity,
 
     snprintf(text, sizeof text, "%s", message);
     json_text_repair(text);
-    if (json_array_size(list) >= PROBLEMS_MAX) {
-        json_decref(line);
-        return;
-    }
     json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:I}", "kind",
                                           kind, "severity", severity, "agent",
                                           name(place->agent), "module", name(place->module),

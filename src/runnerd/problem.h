@@ -6,20 +6,18 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-enum { PROBLEMS_MAX = 200 }; /* of one list */
-
 /* Where a problem is; each may be NULL. */
 struct problem_place {
     const char *agent, *module, *path;
 };
 
-/* Adds one to the array `list`; past PROBLEMS_MAX nothing happens. `kind`: "import",
- * "dependency", "validation", "security", "runtime"; `severity`: "error", "warning". */
+/* Adds one to the array `list`. `kind`: "import", "dependency", "validation", "security",
+ * "runtime"; `severity`: "error", "warning". */
 void problem_add(json_t *list, const char *kind, const char *severity,
                  const struct problem_place *place, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* Adds what a host reports of its module, as far as it can be understood. */
+/* Adds what a host reports of its module, as far as it can be understood; the first fifty. */
 void problem_add_reported(json_t *list, const json_t *reported,
                           const struct problem_place *place);
 

@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 #include "runnerd/discover.h"
+#include "runnerd/discover_files.h"
 #include "runnerd/modules.h"
+#include "runnerd/problem.h"
 
 static char root[PATH_MAX];
 
@@ -176,6 +178,35 @@ static void what_others_could_have_put_there_is_refused(void **state)
         assert_non_null(strstr(problem_of(&d, 0), rows[i].problem));
         discover_free(&d);
     }
+}
+
+/* That something was kept from running is put on record by what is told of here. */
+static void problems_of_one_folder_hide_none_of_others(void **state)
+{
+    struct discovery d;
+    char path[PATH_MAX], name[40];
+
+    (void)state;
+    begin();
+    put("aaa/x", "");
+    for (int i = 0; i < 2 * DISCOVER_PROBLEMS_MAX; i++) {
+        snprintf(name, sizeof name, "aaa/link%d", i);
+        in_root(path, name);
+        assert_int_equal(symlink("/tmp", path), 0);
+    }
+    put("bbb/Open/agent.py", "");
+    in_root(path, "bbb/Open");
+    assert_int_equal(chmod(path, 0757), 0);
+    put("ccc/agent.py", "");
+    in_root(path, "ccc");
+    assert_int_equal(chmod(path, 0757), 0);
+    search(&d);
+    assert_int_equal(json_array_size(d.problems), DISCOVER_PROBLEMS_MAX + 2);
+    assert_non_null(strstr(problem_of(&d, DISCOVER_PROBLEMS_MAX), "bbb/Open may be written"));
+    assert_non_null(strstr(problem_of(&d, DISCOVER_PROBLEMS_MAX + 1), "ccc may be written"));
+    problem_add(d.problems, "validation", "error", &(struct problem_place){0}, "%s", "one more");
+    assert_string_equal(problem_of(&d, DISCOVER_PROBLEMS_MAX + 2), "one more");
+    discover_free(&d);
 }
 
 static void names_that_are_no_text_are_refused(void **state)
@@ -492,6 +523,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(modules_lie_in_folders_of_their_own),
         cmocka_unit_test(what_others_could_have_put_there_is_refused),
+        cmocka_unit_test(problems_of_one_folder_hide_none_of_others),
         cmocka_unit_test(names_that_are_no_text_are_refused),
         cmocka_unit_test(the_mark_tells_of_changes),
         cmocka_unit_test(packages_of_the_root_are_for_who_has_none),
