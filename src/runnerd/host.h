@@ -35,6 +35,8 @@ struct host;
 struct host_owner {
     /* The catalog has come: host_catalog(). */
     void (*loaded)(void *arg, struct host *host);
+    /* A connection did not reach it, as it has too many descriptors open. */
+    void (*is_full)(void *arg, struct host *host);
     /* Something changed: it can take a connection again, or a pong came. */
     void (*changed)(void *arg, struct host *host);
     /* It has ended, all that came from it too: free it. `why` says how, "" = as it was asked

@@ -102,6 +102,12 @@ static void on_log(struct host *host, const json_t *message)
                      text == NULL ? "" : text, clock_mono_ms());
 }
 
+static void on_lost(struct host *host)
+{
+    if (host->state == HOST_READY)
+        host->owner.is_full(host->owner.arg, host);
+}
+
 /* An honest host says little here. */
 static bool is_flooding(struct host *host)
 {
@@ -126,8 +132,11 @@ static void on_message(struct host *host, json_t *message)
     }
     if (host->module->lang == DISCOVER_NODE)
         switch (node_channel_kind(message)) {
-        case NODE_CHANNEL_ACK:
         case NODE_CHANNEL_NACK:
+            host->is_awaiting_ack = false;
+            on_lost(host);
+            return;
+        case NODE_CHANNEL_ACK:
             host->is_awaiting_ack = false;
             host->owner.changed(host->owner.arg, host);
             return;
@@ -144,6 +153,8 @@ static void on_message(struct host *host, json_t *message)
         on_pong(host, message);
     else if (strcmp(type, "log") == 0)
         on_log(host, message);
+    else if (strcmp(type, "lost") == 0)
+        on_lost(host);
 }
 
 /* Lines that wait for their turn are as good as a socket that can be written to. */

@@ -289,6 +289,20 @@ static void note_crash(struct module *m, const struct host *host, const char *wh
     back_off(&m->revival);
 }
 
+/* What it lacks it does not get back, as a rule, so another one takes its place; its runs go on. */
+static void on_full(void *arg, struct host *host)
+{
+    struct module *m = arg;
+
+    if (host != m->host || !module_process_can_revive(m))
+        return;
+    note_crash(m, host, "its process had no descriptor left for a request, as its code keeps too "
+                        "many files or sockets open; another one takes its place");
+    module_process_retire(m, OLD_DRAIN_MS);
+    module_opens_serve(the_table, m);
+    modules_changed(the_table);
+}
+
 static void forget_old(struct module *m, const struct host *host)
 {
     for (int i = 0; i < MODULES_OLD_MAX; i++)
@@ -346,7 +360,7 @@ static struct host *start(const struct modules *table, struct module *m,
     struct host_settings settings = {.runner = &table->config->gateway.runner,
                                      .network = m->network, .exports = m->exports,
                                      .defaults = table->defaults};
-    struct host_owner owner = {on_loaded, on_changed, on_ended, m};
+    struct host_owner owner = {on_loaded, on_full, on_changed, on_ended, m};
 
     return host_start(&settings, files, &owner, e);
 }

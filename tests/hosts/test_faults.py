@@ -14,6 +14,13 @@ HANGING = {"content": "Roses are red.", "hang_after": 3}
 with_sdk = pytest.mark.parametrize("any_language", ["python", "node"])
 
 
+@pytest.mark.parametrize("any_language", ["python", "native"])
+def test_a_connection_that_did_not_arrive_is_told(scenes):
+    scenes.control.send({"t": "conn", "id": 4711})  # Node.js itself says so: NODE_HANDLE_NACK
+    assert scenes.expect("lost")["id"] == 4711
+    works(scenes)
+
+
 # ---- the client leaves ----
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -99,11 +99,22 @@ class Line:
                 pass
         return "said"
 
+class Leaks:
+    "Every descriptor there is, for good."
+    def run(self):
+        try:
+            while True:
+                os.dup(0)
+        except OSError:
+            time.sleep(3)
+        return "leaked"
+
+leaks = Leaks()
 busy, stuck, exits, killed, memory = Busy(), Stuck(), Exits(), Killed(), Memory()
 prints, answers, line = Prints(), Answers(), Line()
 """, "node": """
 import fs from "node:fs";
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 
 const busy = { run() { for (;;); } };
 const aborts = { run() { process.abort(); } };
@@ -119,6 +130,14 @@ const heap = { run() {
   const kept = [];
   for (;;) kept.push(new Array(1 << 20).fill(kept.length));
 } };
+const leaks = { async run() {
+  try {
+    for (;;) fs.openSync("/proc/self/stat");
+  } catch {
+    await setTimeout(3000);
+  }
+  return "leaked";
+} };
 const line = { run() {
   const text = "x".repeat(20 << 20) + "\\n";
   for (const fd of fs.readdirSync("/proc/self/fd").map(Number)) {
@@ -132,7 +151,7 @@ const line = { run() {
   }
   return "said";
 } };
-export { busy, aborts, exits, killed, memory, heap, prints, answers, line };
+export { busy, aborts, exits, killed, memory, heap, prints, answers, line, leaks };
 """, "native": r"""
 #include <agent_gateway/agent.h>
 
@@ -168,6 +187,16 @@ WAY(answers)
     much[20 << 20] = 0;
     return agw_text_add(answer, much);
 }
+WAY(leaks)
+{
+    while (dup(0) >= 0)
+        ;
+    for (int i = 0; i < 30; i++) {
+        usleep(100000);
+        agw_cancelled(run);
+    }
+    return agw_text_add(answer, "leaked");
+}
 WAY(line)
 {
     static char much[20 << 20];
@@ -187,9 +216,9 @@ WAY(line)
 }
 #define ONE(way) static const struct agw_agent way = { \
     .version = AGW_AGENT_VERSION, .name = #way, .run = way##_run};
-ONE(busy) ONE(aborts) ONE(exits) ONE(killed) ONE(prints) ONE(memory) ONE(answers) ONE(line)
+ONE(busy) ONE(aborts) ONE(exits) ONE(killed) ONE(prints) ONE(memory) ONE(answers) ONE(line) ONE(leaks)
 static const struct agw_agent *const others[] = {
-    &busy, &aborts, &exits, &killed, &prints, &memory, &answers, &line, NULL};
+    &busy, &aborts, &exits, &killed, &prints, &memory, &answers, &line, &leaks, NULL};
 const struct agw_agent agent = {.version = AGW_AGENT_VERSION, .name = "bad", .others = others};
 """}
 # How each ends: status and code of the answer. Who takes all memory may be hung before it has it.
@@ -290,6 +319,31 @@ def test_a_bad_module_ends_its_run_alone(stage, lang, way):
     assert stage.gateway.workers() == workers
     now = module_of(stage, "fine")
     assert (now["pid"], now["restarts"]) == (other["pid"], other["restarts"])
+    wait_until(lambda: is_idle(stage, lang), LONG, "end of the run")
+
+
+def errors_of(stage, lang):
+    return [error["message"] for error in stage.admin("/admin/agents/errors")["errors"]
+            if error["subject"] == f"{lang}.agent"]
+
+
+@pytest.mark.parametrize("lang", list(BAD))
+def test_a_process_without_descriptors_is_replaced_and_finishes_its_runs(stage, lang):
+    def is_told():
+        return any("no descriptor left" in message for message in errors_of(stage, lang))
+
+    assert not is_told()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        def leak_and_ask():
+            # What there is a descriptor for is served to its end; the other one is, or is refused.
+            both = [pool.submit(ask_bad, stage, f"{lang}-leaks") for _ in range(2)]
+            failed = [one.exception() for one in both if one.exception() is not None]
+            assert [(error.status_code, error.code) for error in failed] in ([], [GONE])
+            return is_told()
+
+        wait_until(leak_and_ask, LONG, "another process")
+    answer = ask_bad(stage, f"{lang}-leaks")
+    assert answer.choices[0].message.content == "leaked"
     wait_until(lambda: is_idle(stage, lang), LONG, "end of the run")
 
 

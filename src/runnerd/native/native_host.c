@@ -210,12 +210,14 @@ static void load(struct native_host *host, const json_t *message)
     say(host, catalog);
 }
 
-static void connect_run(struct native_host *host, int fd)
+static void connect_run(struct native_host *host, const json_t *message, int fd)
 {
     struct agw_run *run;
 
-    if (fd < 0)
+    if (fd < 0) { /* this process has too many open */
+        say(host, json_pack("{s:s,s:O?}", "t", "lost", "id", json_object_get(message, "id")));
         return;
+    }
     if (host->draining || !host->loaded) {
         close(fd);
         return;
@@ -234,7 +236,7 @@ static void take(struct native_host *host, const json_t *message, int fd)
     const char *type = wire_type(message);
 
     if (strcmp(type, "conn") == 0) {
-        connect_run(host, fd);
+        connect_run(host, message, fd);
         return;
     }
     if (fd >= 0)

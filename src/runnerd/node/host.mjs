@@ -24,6 +24,15 @@ function tell(message) {
   });
 }
 
+/** 0: it is not known, as too many files are open. */
+function memory() {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return 0;
+  }
+}
+
 class Host {
   #isDraining = false;
   #runs = new Set();
@@ -39,7 +48,7 @@ class Host {
       this.#connect(connection);
       break;
     case "ping":
-      tell({ t: "pong", n: message.n, rss: process.memoryUsage.rss(), runs: this.#runs.size });
+      tell({ t: "pong", n: message.n, rss: memory(), runs: this.#runs.size });
       break;
     case "load":
       if (this.module === null) this.#load(message);

@@ -88,7 +88,9 @@ class Host:
 
     def _message(self, message, fd):
         kind = message.get("t")
-        if kind == "conn" and fd is not None:
+        if kind == "conn" and fd is None:  # This process has too many open.
+            self.wire.send({"t": "lost", "id": message.get("id")})
+        elif kind == "conn":
             self._connect(fd, message.get("id"))
         elif kind == "ping":
             self.wire.send({"t": "pong", "n": message.get("n"), "rss": _rss(),
@@ -193,8 +195,12 @@ class Host:
 
 
 def _rss():
-    with open("/proc/self/statm", "rb") as stream:
-        return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """0: it is not known, as too many files are open."""
+    try:
+        with open("/proc/self/statm", "rb") as stream:
+            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 def _environment():
