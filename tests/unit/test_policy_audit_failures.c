@@ -438,7 +438,7 @@ static void what_nobody_waits_for_outlasts_failures(void **state)
     audit_release(&refused);
     assert_int_equal(audit_close(audit, &kept, NULL, &e), 0);
     audit_finish(audit, &tickets[2], &end);
-    usleep(120000);
+    usleep(1200000); /* the longest pause between two attempts: all have failed */
     inject_stop();
     audit_stop(&audit);
     assert_int_equal(fixture_number(s.f, "SELECT count(*) FROM audit_event WHERE kind = 'end'"),
