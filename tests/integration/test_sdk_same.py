@@ -28,12 +28,16 @@ export const agent = new Agent({ name: "Door", instructions: "You are the door."
 YAML, NATIVE, PYTHON, NODE = "yaml/door", "native/door", "python/door", "node/door"
 
 
+def staged(**more):
+    return sdk_stage.staged({"native/Door": sdk_stage.SCENES / "native/Door",
+                             "python/Door": IN_PYTHON, "node/Door": {"agent.mjs": IN_NODE}},
+                            [YAML, NATIVE, PYTHON, NODE], agents=[IN_YAML],
+                            tools={"tools": [sdk_stage.CALCULATE]}, **more)
+
+
 @pytest.fixture(scope="module")
 def stage():
-    with sdk_stage.staged({"native/Door": sdk_stage.SCENES / "native/Door",
-                           "python/Door": IN_PYTHON, "node/Door": {"agent.mjs": IN_NODE}},
-                          [YAML, NATIVE, PYTHON, NODE], agents=[IN_YAML],
-                          tools={"tools": [sdk_stage.CALCULATE]}) as one:
+    with staged() as one:
         yield one
 
 
@@ -137,6 +141,22 @@ def test_a_tool_that_nobody_has_is_on_record_where_it_ends_the_run(stage, model,
         ask(stage, model, stream)
     assert error.value.code == "agent_error"
     assert ended_calls(stage, model, begun) == {"all": [("call_1", "nonsense", "invalid")]}
+
+
+def test_a_tool_that_policy_denies_is_denied_in_each_language():
+    """Though no model is told of it: those that the agents SDKs run end there, by their rules."""
+    with staged(security={"default": {"deny_tools": ["calculate"]}}) as stage:
+        for model in (YAML, NATIVE, PYTHON, NODE):
+            stage.upstream.play([{"tool_calls": [call(1, "calculate", {"expression": "1"})]},
+                                 {"content": "Done."}])
+            begun = max(row["seq"] for row in stage.gateway.sql("SELECT seq FROM audit_event"))
+            try:
+                assert ask(stage, model)[0] == "Done."
+            except openai.APIError as error:
+                assert error.code == "agent_error" and model in (PYTHON, NODE)
+            assert not any(request.get("tools") for request in stage.upstream.requests)
+            assert ended_calls(stage, model, begun) == {
+                "all": [("call_1", "calculate", "denied")]}, model
 
 
 def plain(body):
