@@ -354,6 +354,38 @@ static void a_death_on_the_way_leaves_a_whole_chain(void **state)
     assert_int_equal(fixture_number(f, "SELECT count(*) FROM audit_anchor"), 1);
 }
 
+struct onlooker {
+    struct store *store;
+    int looks;
+};
+
+static void look(void *arg, int64_t removed, int64_t of)
+{
+    struct onlooker *o = arg;
+    struct audit_verdict v = verify(o->store, NULL);
+
+    assert_false(v.broken);
+    assert_int_equal(v.first_seq, removed + 1);
+    assert_int_equal(v.anchor.seq, of);
+    o->looks++;
+}
+
+/* The rows that are still there go beyond the anchor, and the chain holds from row to row. */
+static void it_holds_while_it_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    struct onlooker onlooker = {.store = f->store};
+    struct audit_prune order = {.before = clock_wall_ms() - 3 * DAY - HOUR, .by = "test",
+                                .removed = look, .removed_arg = &onlooker};
+    struct audit_pruned result;
+    struct err e;
+
+    fill(f->store, 1000, 1000, 0);
+    assert_int_equal(audit_prune(f->store, &order, &result, &e), 0);
+    assert_true(result.removed > 900);
+    assert_true(onlooker.looks >= 2);
+}
+
 struct neighbour {
     struct store *store;
     atomic_bool stop;
@@ -456,6 +488,7 @@ int main(void)
         CASE(a_broken_chain_is_not_pruned),
         cmocka_unit_test(a_deletion_cannot_pass_for_pruning),
         CASE(a_death_on_the_way_leaves_a_whole_chain),
+        CASE(it_holds_while_it_goes_on),
         CASE(others_go_on_meanwhile),
         CASE(proofs_of_keys_go_on_in_new_rows),
     };
