@@ -169,6 +169,27 @@ static void a_refusal_is_one_row(void **state)
     assert_int_equal(fixture_number(f, "SELECT count(*) FROM denials"), 2);
 }
 
+/* Where a later start looks for open requests is said before the first of them can be lost. */
+static void the_first_open_request_is_noted(void **state)
+{
+    struct fixture *f = *state;
+    struct audit *audit = start(f->store, 100, 5000);
+    struct audit_row row = decision();
+    struct audit_ticket *ticket;
+    struct err e;
+
+    row.outcome = "denied";
+    assert_int_equal(audit_close(audit, &row, &ticket, &e), 0);
+    assert_int_equal(audit_wait(ticket, &e), 0);
+    audit_release(&ticket);
+    assert_int_equal(fixture_number(f, "SELECT oldest_open_seq FROM process"), 0);
+    ticket = record(audit);
+    assert_int_equal(audit_wait(ticket, &e), 0);
+    assert_int_equal(fixture_number(f, "SELECT oldest_open_seq FROM process"), 2);
+    finish(audit, &ticket, "completed");
+    audit_stop(&audit);
+}
+
 /* A row that nobody waits for is committed with the end that comes after it, not before. */
 static void company_saves_commits(void **state)
 {
@@ -571,6 +592,7 @@ int main(void)
         TEST(a_request_leaves_two_rows),
         TEST(T40_an_end_can_be_waited_for),
         TEST(a_refusal_is_one_row),
+        TEST(the_first_open_request_is_noted),
         TEST(company_saves_commits),
         TEST(stopping_commits_what_is_queued),
         TEST(hostile_texts_are_kept_within_bounds),
