@@ -148,8 +148,8 @@ static json_t *detail_of(const struct model_call *m, const json_t *body,
 }
 
 /* Beside the request's own rows, which hold the sums: what counts requests and tokens by them must
- * not count these, so their numbers are in `detail`. Nobody waits for it: no answer is given before
- * the request's end is on record, and this row is before that one. */
+ * not count these, so their numbers are in `detail`. Nobody waits for it: the decision is on record
+ * before the answer, and this row is before the request's end. */
 static void record(const struct model_call *m, const json_t *body, const struct chat_usage *usage,
                    int status, int64_t took_ms, const struct err *failed)
 {

@@ -183,7 +183,6 @@ int tool_round_run(const struct tool_round *round, const struct tool_turn *turn,
                    json_t *messages, size_t *added, struct err *e)
 {
     struct work work = {.round = round, .turn = turn, .count = turn->count};
-    pthread_condattr_t monotonic;
 
     _Static_assert(TOOL_ROUND_CALLS_MAX == 32, "too_many says so");
     if (work.count > TOOL_ROUND_CALLS_MAX)
@@ -192,10 +191,7 @@ int tool_round_run(const struct tool_round *round, const struct tool_turn *turn,
     if (work.results == NULL)
         return err_set(e, AGW_ENOMEM, "calling tools");
     pthread_mutex_init(&work.lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&work.ended, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&work.ended);
     run(&work);
     pthread_cond_destroy(&work.ended);
     pthread_mutex_destroy(&work.lock);

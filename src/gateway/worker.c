@@ -228,14 +228,10 @@ static void *keep_house(void *arg)
 
 static int start_keeper(struct worker *w, struct err *e)
 {
-    pthread_condattr_t monotonic;
     sigset_t all, before;
     int rc;
 
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&w->wake);
     pthread_mutex_init(&w->lock, NULL);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -32,7 +32,6 @@ struct pool {
     pthread_mutex_t lock;
     pthread_cond_t ended;
     pthread_attr_t attributes;
-    pthread_condattr_t monotonic;
     struct thread *parked; /* the last parked first */
     struct thread *ended_threads; /* somebody may be about to wake one still */
     int count;             /* threads that exist */
@@ -74,9 +73,7 @@ struct pool *pool_new(const struct pool_options *options)
         return NULL;
     }
     pthread_mutex_init(&pool->lock, NULL);
-    pthread_condattr_init(&pool->monotonic);
-    pthread_condattr_setclock(&pool->monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->ended, &pool->monotonic);
+    clock_condition_init(&pool->ended);
     pthread_attr_init(&pool->attributes);
     pthread_attr_setstacksize(&pool->attributes, STACK_SIZE);
     pthread_attr_setdetachstate(&pool->attributes, PTHREAD_CREATE_DETACHED);
@@ -287,7 +284,6 @@ int pool_stop(struct pool **pool_pointer, int64_t wait_ms)
     pthread_cond_destroy(&pool->ended);
     pthread_mutex_destroy(&pool->lock);
     pthread_attr_destroy(&pool->attributes);
-    pthread_condattr_destroy(&pool->monotonic);
     free(pool->queue);
     free(pool);
     return 0;

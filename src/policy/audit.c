@@ -85,14 +85,10 @@ static void free_audit(struct audit *audit)
 
 static void init_locks(struct audit *audit)
 {
-    pthread_condattr_t monotonic;
 
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&audit->lock, NULL);
-    pthread_cond_init(&audit->work, &monotonic);
-    pthread_cond_init(&audit->room, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&audit->work);
+    clock_condition_init(&audit->room);
 }
 
 int audit_start(struct store *store, const struct audit_options *options,

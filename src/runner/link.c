@@ -293,7 +293,6 @@ static void *keep(void *arg)
 struct link *link_new(void)
 {
     struct link *link = calloc(1, sizeof *link);
-    pthread_condattr_t monotonic;
 
     if (link == NULL)
         return NULL;
@@ -305,10 +304,7 @@ struct link *link_new(void)
     link->wire.fd = -1;
     snprintf(link->reason, sizeof link->reason, "it was not asked yet");
     pthread_mutex_init(&link->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&link->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&link->changed);
     return link;
 }
 

@@ -32,17 +32,13 @@ struct gate {
 int gate_open(const char *path, struct gate **out, struct err *e)
 {
     struct gate *gate = calloc(1, sizeof *gate);
-    pthread_condattr_t monotonic;
     int status = 0;
 
     *out = NULL;
     if (gate == NULL)
         return err_set(e, AGW_ENOMEM, "opening %s", path);
     pthread_mutex_init(&gate->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&gate->free, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&gate->free);
     gate->fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0660);
     gate->path = strdup(path);
     if (gate->fd < 0)

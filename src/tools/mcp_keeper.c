@@ -33,7 +33,6 @@ struct mcp_keeper *mcp_keeper_new(const struct config_tool *config,
                                   const struct mcp_listener *listener, struct err *e)
 {
     struct mcp_keeper *keeper = calloc(1, sizeof *keeper);
-    pthread_condattr_t monotonic;
 
     if (keeper != NULL)
         keeper->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -49,10 +48,7 @@ struct mcp_keeper *mcp_keeper_new(const struct config_tool *config,
     buf_init(&keeper->out, out_max);
     mcp_pending_init(&keeper->pending);
     pthread_mutex_init(&keeper->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&keeper->turned, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&keeper->turned);
     return keeper;
 }
 

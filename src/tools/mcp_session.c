@@ -48,7 +48,6 @@ struct mcp_session *mcp_session_new(const struct config_tool *config,
                                     const struct mcp_listener *listener, struct err *e)
 {
     struct mcp_session *session = calloc(1, sizeof *session);
-    pthread_condattr_t monotonic;
 
     if (session == NULL) {
         err_set(e, AGW_ENOMEM, "memory is out");
@@ -70,10 +69,7 @@ struct mcp_session *mcp_session_new(const struct config_tool *config,
         return NULL;
     }
     pthread_mutex_init(&session->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&session->settled, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&session->settled);
     return session;
 }
 

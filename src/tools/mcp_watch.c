@@ -42,7 +42,6 @@ struct mcp_watch *mcp_watch_new(const struct mcp_transport *transport, void *lin
                                 _Atomic json_int_t *next_id)
 {
     struct mcp_watch *watch = calloc(1, sizeof *watch);
-    pthread_condattr_t monotonic;
 
     if (watch == NULL)
         return NULL;
@@ -52,10 +51,7 @@ struct mcp_watch *mcp_watch_new(const struct mcp_transport *transport, void *lin
     watch->next_id = next_id;
     watch->hang_up = -1;
     pthread_mutex_init(&watch->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&watch->turned, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&watch->turned);
     return watch;
 }
 

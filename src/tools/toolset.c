@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include "tools/toolset_state.h"
+#include "util/clock.h"
 
 struct toolset *toolset_new(const struct tool_provider *const *providers)
 {
     struct toolset *set = calloc(1, sizeof *set);
-    pthread_condattr_t monotonic;
 
     if (set == NULL)
         return NULL;
@@ -20,10 +20,7 @@ struct toolset *toolset_new(const struct tool_provider *const *providers)
     }
     set->providers = providers;
     pthread_mutex_init(&set->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&set->settled, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&set->settled);
     return set;
 }
 

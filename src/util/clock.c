@@ -33,6 +33,16 @@ int64_t clock_mono_us(void)
     return read_clock(CLOCK_BOOTTIME, 1000000);
 }
 
+void clock_condition_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t monotonic;
+
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
 struct timespec clock_wait_end(int64_t ms)
 {
     struct timespec end;

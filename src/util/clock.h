@@ -3,6 +3,7 @@
 #ifndef AGW_UTIL_CLOCK_H
 #define AGW_UTIL_CLOCK_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -16,8 +17,10 @@ int64_t clock_wall_ms(void);
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
 
-/* The moment `ms` (>= 0) from now, for pthread_cond_timedwait() on a condition that waits by
- * CLOCK_MONOTONIC; CLOCK_BOOTTIME is none that conditions know. */
+/* A condition whose waits have an end: it waits by CLOCK_MONOTONIC, as CLOCK_BOOTTIME is none that
+ * conditions know. */
+void clock_condition_init(pthread_cond_t *condition);
+/* The moment `ms` (>= 0) from now, for pthread_cond_timedwait() on such a condition. */
 struct timespec clock_wait_end(int64_t ms);
 
 /* "2026-11-25T19:01:17.123Z"; the year is clamped to 0..9999. Returns `text`. */

@@ -25,16 +25,12 @@ static struct {
 static struct member *new_member(void (*job)(void *), void *arg)
 {
     struct member *m = calloc(1, sizeof *m);
-    pthread_condattr_t monotonic;
 
     if (m == NULL)
         return NULL;
     m->job = job;
     m->arg = arg;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&m->called, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&m->called);
     return m;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Threads for jobs that are short and many. To make a thread and end it costs more than many a
  * job, so one that has done its job waits a while for another. Any thread; not in a child that a
- * process forks after its first use, for its threads are not there.
+ * process forks after its first use, for its threads are not there. Requests have threads of their
+ * own (http/pool.h), of which there are only so many.
  */
 #ifndef AGW_UTIL_CREW_H
 #define AGW_UTIL_CREW_H

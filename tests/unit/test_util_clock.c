@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
@@ -132,6 +133,24 @@ static void waits_end_when_they_should(void **state)
     }
 }
 
+static void a_condition_waits_by_the_same_clock(void **state)
+{
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t never;
+    struct timespec end;
+    int64_t before = clock_mono_ms();
+
+    (void)state;
+    clock_condition_init(&never);
+    pthread_mutex_lock(&lock);
+    end = clock_wait_end(50);
+    while (pthread_cond_timedwait(&never, &lock, &end) != ETIMEDOUT)
+        ;
+    pthread_mutex_unlock(&lock);
+    pthread_cond_destroy(&never);
+    assert_in_range(clock_mono_ms() - before, 49, 60000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +160,7 @@ int main(void)
         cmocka_unit_test(years_are_clamped_and_four_digits),
         cmocka_unit_test(clocks_agree_with_the_system),
         cmocka_unit_test(waits_end_when_they_should),
+        cmocka_unit_test(a_condition_waits_by_the_same_clock),
     };
 
     return cmocka_run_group_tests_name("util/clock", tests, NULL, NULL);

@@ -25,16 +25,6 @@ static _Thread_local struct native_visit *innermost;
 
 /* ---- life ---- */
 
-static void condition_init(pthread_cond_t *condition)
-{
-    pthread_condattr_t monotonic;
-
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-}
-
 struct agw_run *native_run_new(struct native_module *module, int fd, int wake_fd)
 {
     struct agw_run *run = calloc(1, sizeof *run);
@@ -52,7 +42,7 @@ struct agw_run *native_run_new(struct native_module *module, int fd, int wake_fd
     buf_init(&run->said, NATIVE_TEXT_MAX);
     buf_init(&run->refused, NATIVE_TEXT_MAX);
     pthread_mutex_init(&run->lock, NULL);
-    condition_init(&run->changed);
+    clock_condition_init(&run->changed);
     wire_init(&run->wire, fd, NULL);
     native_run_send(run, json_pack("{s:s,s:i,s:s,s:s,s:i}", "t", "hello", "v", WIRE_VERSION,
                                    "lang", "native", "sdk", PACKAGE_VERSION, "pid",
@@ -359,7 +349,7 @@ int native_call_begin(struct agw_run *run, struct native_call *call, json_t *mes
     int status;
 
     *call = (struct native_call){.inbox = json_array()};
-    condition_init(&call->arrived);
+    clock_condition_init(&call->arrived);
     native_visit_wait(run);
     pthread_mutex_lock(&run->lock);
     call->id = ++run->last_id;
